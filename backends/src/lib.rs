@@ -1,0 +1,7 @@
+//! The persistence contract of Mainspring: what a medium must promise so that a store can live on it.
+
+pub mod contract;
+mod name;
+
+pub use contract::{Backend, Cells, Lock, StreamControl, StreamInfo, StreamReader, StreamWriter, Streams};
+pub use name::Name;
