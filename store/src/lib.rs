@@ -1,4 +1,5 @@
 //! Placeholder while the workspace is laid out.
 
 pub mod hash;
+pub mod index;
 pub mod record;
