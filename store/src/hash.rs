@@ -49,6 +49,12 @@ mod tests {
     }
 
     #[test]
+    fn hashes_are_persisted_so_they_never_change() {
+        assert_eq!(xxh3_64(b""), 0x2D06_8005_38D3_94C2);
+        assert_eq!(key_hash("orders", "k1"), 0xD80B_41A5_5276_A61E);
+    }
+
+    #[test]
     fn separator_keeps_topic_and_key_apart() {
         assert_ne!(key_hash("ab", "c"), key_hash("a", "bc"));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Unit;
 use super::directory::{Run, encode_queue};
 use super::header::Header;
-use super::layout::{HEADER_BYTES, KEY_BYTES, RUN_BYTES, UNIT_BYTES};
+use super::layout::{HEADER_BYTES, KEY_BYTES, RUN_BYTES, TOPIC_BYTES_MAX, UNIT_BYTES};
 use crate::hash::{checksum, key_hash};
 
 /// One record of the segment.
@@ -57,9 +57,10 @@ impl IndexBuilder {
     ///
     /// # Panics
     ///
-    /// If its queue offset is not above every earlier one of its queue, its topic is above 255 bytes, or there
-    /// are 2^32 units: no segment can give those.
+    /// If its queue offset is not above every earlier one of its queue, its topic is above 255 bytes, or
+    /// there are 2^32 units: no segment can give those.
     pub fn add<'k>(&mut self, entry: &IndexEntry<'_>, keys: impl Iterator<Item = &'k str>) {
+        assert!(entry.topic.len() <= TOPIC_BYTES_MAX, "topic of {} bytes", entry.topic.len());
         assert!(self.units < u32::MAX, "a segment holds fewer than 2^32 records");
         if !self.topics.contains_key(entry.topic) {
             self.topics.insert(entry.topic.to_owned(), BTreeMap::new());

@@ -102,7 +102,7 @@ struct Reader<'a> {
     directory: Directory,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn queue(&mut self) -> Result<(), IndexError> {
         let topic = self.topic()?;
         let queue = self.u32()?;
@@ -128,6 +128,16 @@ impl Reader<'_> {
         let runs = (self.number(start)?, self.number(self.directory.runs.len())?);
         self.directory.queues.push(Queue { topic, queue, runs });
         Ok(())
+    }
+
+    fn topic(&mut self) -> Result<&'a str, IndexError> {
+        let short = self.corrupt("directory is too short");
+        let Some(len) = self.cursor.u16() else { return Err(short) };
+        if usize::from(len) > TOPIC_BYTES_MAX {
+            return Err(self.corrupt("length of a topic"));
+        }
+        let Some(topic) = self.cursor.take(usize::from(len)) else { return Err(short) };
+        str::from_utf8(topic).map_err(|_| self.corrupt("topic is not UTF-8"))
     }
 
     /// Reads a run that starts behind `end` and gives where it ends.
@@ -172,18 +182,6 @@ impl Reader<'_> {
 
     fn corrupt(&self, check: &'static str) -> IndexError {
         corrupt((HEADER_BYTES + self.cursor.at()) as u64, check)
-    }
-}
-
-impl<'a> Reader<'a> {
-    fn topic(&mut self) -> Result<&'a str, IndexError> {
-        let short = self.corrupt("directory is too short");
-        let Some(len) = self.cursor.u16() else { return Err(short) };
-        if usize::from(len) > TOPIC_BYTES_MAX {
-            return Err(self.corrupt("length of a topic"));
-        }
-        let Some(topic) = self.cursor.take(usize::from(len)) else { return Err(short) };
-        str::from_utf8(topic).map_err(|_| self.corrupt("topic is not UTF-8"))
     }
 }
 

@@ -19,7 +19,7 @@ const CHECK_BYTES: u64 = 1 << 20;
 /// Keys among which a search stops asking the medium and reads all of them.
 const KEYS_READ: u64 = 256;
 
-/// The index file of one sealed segment. Only its directory is kept in memory; any number of threads may read.
+/// The index file of one sealed segment. Only its directory is kept in memory; many threads may read.
 #[derive(Debug)]
 pub struct IndexFile {
     reader: Arc<dyn StreamReader>,

@@ -219,6 +219,11 @@ fn errors_name_position_and_check() {
     bytes[11] = 2;
     resign(&mut bytes);
     assert_eq!(open(&bytes).unwrap_err().to_string(), "index file has version 2, 1 is known");
+    bytes = small();
+    bytes[24..32].fill(0);
+    resign(&mut bytes);
+    let error = open(&bytes).unwrap_err();
+    assert_eq!(error.to_string(), "index file is corrupt at byte 24: segment ends before it starts");
 }
 
 #[test]

@@ -23,8 +23,8 @@
 //! | 89 + n + t | 2 | properties length | p |
 //! | 91 + n + t | p | properties | `name 0x01 value 0x02` repeated |
 //!
-//! Offsets are those with two IPv4 hosts, which is all that is written here; each IPv6 host moves what follows
-//! by 12 bytes and is understood when read. V2 is written only for a topic above 127 bytes.
+//! Offsets are those with two IPv4 hosts, which is all that is written here; each IPv6 host moves what
+//! follows by 12 bytes and is understood when read. V2 is written only for a topic above 127 bytes.
 //!
 //! Bits of the sys flag: `0x1` compressed, `0x2` multiple tags, `0x4` prepared, `0x8` commit, `0xC` rollback,
 //! `0x10` IPv6 born host, `0x20` IPv6 store host, `0x40` needs unwrap, `0x80` inner batch,

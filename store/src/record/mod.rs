@@ -1,8 +1,8 @@
 //! One message as bytes: RocketMQ's record layout, so that a pull answer is slices of the log.
 //!
 //! - [`layout`]: the byte table and its constants.
-//! - [`Draft`] is what a producer decides; [`Draft::prepare`] checks it, hashes it and fixes its length before
-//!   any lock is taken; [`Prepared::encode`] writes it in place with what the append decides ([`Stamp`]).
+//! - [`Draft`] is what a producer decides; [`Draft::prepare`] checks it, hashes it and fixes its length
+//!   before any lock is taken; [`Prepared::encode`] writes it in place with what the append decides ([`Stamp`]).
 //! - [`Record`] is the view of encoded bytes; [`patch`] restamps them when a timer fires.
 //! - [`properties`], [`tags`], [`message_id`], [`batch`]: the texts and encodings that clients put around it.
 //!

@@ -33,7 +33,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Reads a record that is all of `bytes`. The body's checksum is left to [`verify_body`](Self::verify_body).
+    /// Reads a record that is all of `bytes`. Its body is left to [`verify_body`](Self::verify_body).
     ///
     /// # Errors
     ///
@@ -84,13 +84,12 @@ impl<'a> Record<'a> {
         let reconsume_times = fields.i32("reconsume times")?;
         let prepared_transaction_offset = fields.i64("prepared transaction offset")?;
         let body = fields.part("body", 4, RECORD_BYTES_MAX)?;
-        let at = fields.cursor.at();
         let topic = match wide {
             false => fields.part("topic", 1, TOPIC_BYTES_MAX)?,
             true => fields.part("topic", 2, TOPIC_BYTES_MAX_PREFIXED)?,
         };
         let topic = str::from_utf8(topic)
-            .map_err(|error| RecordError::Text { field: "topic", at: at + error.valid_up_to() })?;
+            .map_err(|error| RecordError::Text { field: "topic", at: error.valid_up_to() })?;
         let properties = fields.part("properties", 2, PROPERTIES_BYTES_MAX)?;
         if !fields.cursor.rest().is_empty() {
             return Err(RecordError::Size { declared: bytes.len(), actual: fields.cursor.at() });
@@ -225,7 +224,7 @@ impl<'a> Record<'a> {
         self.property(properties::UNIQ_KEY)
     }
 
-    /// Everything by which the record can be queried: [`keys`](Self::keys), then [`uniq_key`](Self::uniq_key).
+    /// All by which the record can be queried: [`keys`](Self::keys), then [`uniq_key`](Self::uniq_key).
     pub fn index_keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.keys().chain(self.uniq_key())
     }
