@@ -40,7 +40,8 @@
 //!
 //! A slot is a queue of eight-byte entries (cell index, low half of the due time) in chunks. Timers
 //! themselves lie in an arena and are touched when they are inserted, cancelled or fired; a cascade reads
-//! entries in sequence and appends them elsewhere. For eight-byte items a timer takes 24 bytes in
+//! entries in sequence and appends them elsewhere (a small one, whose timers fire soon, also reads their
+//! cells ahead, many at a time). For eight-byte items a timer takes 24 bytes in
 //! the arena, 8 in a queue, and one bit. Cancelled timers leave their entry behind; a slot with more than
 //! one dead entry per two live ones (plus 8) is compacted, so the memory for `n` timers waiting at most is
 //! bounded by that for 1.5 `n`.

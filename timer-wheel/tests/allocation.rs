@@ -1,5 +1,6 @@
 //! No operation of a warm wheel allocates.
 #![allow(unsafe_code, reason = "a global allocator cannot be implemented without; it only counts")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
