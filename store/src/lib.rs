@@ -1,5 +1,47 @@
-//! Placeholder while the workspace is laid out.
+//! Mainspring: a message storage engine. One append-only log; consume queues, timers and groups are views of it.
 
+pub mod base;
+pub mod bucket;
+pub mod cells;
+pub mod clock;
+mod codec;
+pub mod commitlog;
+mod consumer;
+pub mod engine;
+mod error;
+pub mod frame;
+mod groups;
 pub mod hash;
 pub mod index;
+mod message;
+mod naming;
+pub mod offset;
+mod options;
+mod pending;
+pub mod planted;
+mod read;
 pub mod record;
+mod recovery;
+mod settings;
+mod shell;
+mod stats;
+mod store;
+pub mod views;
+
+pub use bytes::Bytes;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use consumer::{Consumer, Delivery};
+pub use error::{Error, ErrorKind, Result};
+pub use frame::Wait;
+pub use groups::{Failed, Failure};
+pub use message::{Ack, Cancel, Handle, Message, Scheduled, draft};
+pub use offset::{Epoch, Offset};
+pub use options::{CommitRule, LEVELS_S, Observer, Options};
+pub use pending::Pending;
+pub use read::{ReadRequest, ReadResult, ReadStatus};
+pub use record::{Draft, TagFilter};
+pub use recovery::Report;
+pub use settings::{GroupConfig, PERM_READ, PERM_WRITE, TopicConfig};
+pub use stats::Stats;
+pub use store::Store;

@@ -1,0 +1,268 @@
+//! The base: the folded state of everything before an offset B. Two generations are kept.
+//!
+//! | offset | size | field | meaning |
+//! |---|---|---|---|
+//! | 0 | 4 | magic | `MSB1` |
+//! | 4 | 4 | version | 1 |
+//! | 8 | 4 | checksum | CRC-32C of everything behind this field |
+//! | 12 | 4 | reserved | zero |
+//! | 16 | 8 | length | bytes of the whole stream |
+//! | 24 | 8 | B | first offset that is not folded in; names the epoch |
+//! | 32 | 8 | start | first offset of the log that it may refer to |
+//! | 40 | 8 | digest | of the state at B |
+//!
+//! The state follows, in this order, each list behind its count (8 bytes):
+//!
+//! | part | entry |
+//! |---|---|
+//! | clock | has 1, owner time 8 |
+//! | queues | skips 4, segment bytes 8 |
+//! | topics | name text, has settings 1, settings, queues 4, end 8 each |
+//! | groups | name text, settings |
+//! | offsets | group text, topic text, queue 4, offset 8 |
+//! | voids | position 8 |
+//! | cancelled | schedule offset 8, owner time 8 |
+//! | timers in the log | schedule offset 8, due 8, size 4 |
+//! | buckets | segment 8, entries 4, bitmap of the pending ones |
+//! | last segment digest | has 1, end 8, digest 8 |
+
+use std::collections::BTreeMap;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::bucket::Bucket;
+use crate::codec::{Malformed, Reader, Writer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::Offset;
+use crate::planted::{self, Bug};
+use crate::settings::{GroupConfig, TopicConfig};
+use crate::views::{Place, Timers, Views};
+
+/// `MSB1`.
+pub const MAGIC: u32 = u32::from_be_bytes(*b"MSB1");
+/// The format version of bases.
+pub const VERSION: u32 = 1;
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 48;
+
+/// A base that is ready to be written.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// First offset that is not folded in.
+    pub at: Offset,
+    /// The log's start in it.
+    pub start: Offset,
+    /// Segments whose buckets it names.
+    pub buckets: Vec<Offset>,
+    /// The stream's bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The buckets that are known, by the segment they are of.
+pub type Buckets = BTreeMap<Offset, Bucket>;
+
+impl Views {
+    /// The digest of the whole state at `applied`.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut out = Writer::default();
+        self.encode_settings(&mut out);
+        out.u64(self.start.0).u64(self.applied.0).u64(self.timers.len() as u64).u64(self.timers.digest());
+        xxh3_64(&out.0)
+    }
+
+    fn encode_settings(&self, out: &mut Writer) {
+        out.u8(u8::from(self.owner_ms.is_some())).i64(self.owner_ms.unwrap_or(0));
+        out.u32(self.queue_skips).u64(self.segment_bytes);
+        out.u64(self.topics.len() as u64);
+        for topic in self.topics() {
+            out.text(&topic.name).u8(u8::from(topic.config.is_some()));
+            topic.config.iter().for_each(|c| c.encode(out));
+            out.u32(u32::try_from(topic.queues.len()).unwrap_or(u32::MAX));
+            topic.queues.iter().for_each(|q| drop(out.u64(q.end)));
+        }
+        out.u64(self.groups.len() as u64);
+        for group in self.groups.values() {
+            out.text(&group.name);
+            group.encode(out);
+        }
+        let keep_offsets = !planted::is(Bug::OffsetBelowPromised);
+        out.u64(if keep_offsets { self.offsets.len() as u64 } else { 0 });
+        for ((group, topic, queue), offset) in self.offsets.iter().filter(|_| keep_offsets) {
+            out.text(group).text(topic).u32(*queue).u64(*offset);
+        }
+        out.u64(self.voids.len() as u64);
+        self.voids.iter().for_each(|at| drop(out.u64(at.0)));
+        out.u64(self.timers.cancelled().len() as u64);
+        self.timers.cancelled().for_each(|(schedule, at)| drop(out.u64(schedule.0).i64(at)));
+    }
+
+    /// Freezes the state as a base. `None` while a timer's record lies below the log's start and in no bucket.
+    #[must_use]
+    pub fn freeze(&self, buckets: &Buckets) -> Option<Snapshot> {
+        let in_log = |p: &Place| *p == Place::Log;
+        let lost = self.timers.iter().any(|(at, p)| in_log(&p.place) && at < self.start);
+        if lost && !planted::is(Bug::BaseBelowStart) {
+            return None;
+        }
+        let mut out = Writer::default();
+        out.u64(self.applied.0).u64(self.start.0).u64(self.digest());
+        self.encode_settings(&mut out);
+        let mut logged: Vec<_> = self.timers.iter().filter(|(_, p)| in_log(&p.place)).collect();
+        logged.sort_by_key(|(at, _)| *at);
+        out.u64(logged.len() as u64);
+        for (schedule, pending) in logged {
+            out.u64(schedule.0).i64(pending.due_ms).u32(pending.size);
+        }
+        let bitmaps = self.bitmaps(buckets);
+        out.u64(bitmaps.len() as u64);
+        for (segment, (entries, bitmap)) in &bitmaps {
+            out.u64(segment.0).u32(*entries).bytes(bitmap);
+        }
+        let (at, digest) = self.segment_digest.unwrap_or_default();
+        out.u8(u8::from(self.segment_digest.is_some())).u64(at.0).u64(digest);
+        let mut tail = Writer::default();
+        tail.u32(0).u64((out.0.len() + 24) as u64).bytes(&out.0);
+        let mut bytes = Writer::default();
+        bytes.u32(MAGIC).u32(VERSION).u32(crc32c::crc32c(&tail.0)).bytes(&tail.0);
+        let buckets = bitmaps.into_keys().collect();
+        Some(Snapshot { at: self.applied, start: self.start, buckets, bytes: bytes.0 })
+    }
+
+    /// The segments whose buckets hold pending timers.
+    pub(crate) fn bucket_segments(&self) -> Vec<Offset> {
+        let mut segments: Vec<_> = self
+            .timers
+            .iter()
+            .filter_map(|(_, p)| match p.place {
+                Place::Bucket { segment, .. } => Some(segment),
+                Place::Log => None,
+            })
+            .collect();
+        segments.sort_unstable();
+        segments.dedup();
+        segments
+    }
+
+    fn bitmaps(&self, buckets: &Buckets) -> BTreeMap<Offset, (u32, Vec<u8>)> {
+        let mut bitmaps: BTreeMap<Offset, (u32, Vec<u8>)> = BTreeMap::new();
+        for (_, pending) in self.timers.iter() {
+            let Place::Bucket { segment, slot } = pending.place else { continue };
+            let entries = buckets.get(&segment).map_or(0, |b| b.entries);
+            let bytes = usize::try_from(entries.div_ceil(8)).unwrap_or(0);
+            let (_, bitmap) = bitmaps.entry(segment).or_insert_with(|| (entries, vec![0; bytes]));
+            if let Some(byte) = bitmap.get_mut((slot / 8) as usize) {
+                *byte |= 1 << (slot % 8);
+            }
+        }
+        bitmaps
+    }
+
+    /// The state of a base; the buckets it names must be among `buckets`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] naming the check, [`ErrorKind::Version`], or a bucket's error.
+    pub fn thaw(bytes: &[u8], buckets: &Buckets, now_ms: i64) -> Result<Self> {
+        let mut r = Reader::new(bytes);
+        let (magic, version, sum) =
+            (|| Ok((r.u32()?, r.u32()?, r.u32()?)))().map_err(|Malformed| corrupt("cut short"))?;
+        if magic != MAGIC {
+            return Err(corrupt("wrong magic"));
+        }
+        if version != VERSION {
+            let text = format!("base of format version {version}, this build knows {VERSION}");
+            return Err(Error::new(ErrorKind::Version, text));
+        }
+        let len = Reader::new(r.rest().get(4..).unwrap_or_default()).u64().unwrap_or(0);
+        let checked = usize::try_from(len).ok().and_then(|len| bytes.get(12..len));
+        let checked = checked.ok_or_else(|| corrupt("length differs"))?;
+        if crc32c::crc32c(checked) != sum {
+            return Err(corrupt("checksum differs"));
+        }
+        let mut r = Reader::new(checked.get(12..).unwrap_or_default());
+        let mut views = Self::empty(now_ms);
+        let digest = views.decode(&mut r, buckets).map_err(|e| e.unwrap_or_else(|| corrupt("malformed")))?;
+        if views.digest() != digest {
+            return Err(corrupt("the state's digest differs").at(views.applied));
+        }
+        Ok(views)
+    }
+
+    fn decode(&mut self, r: &mut Reader<'_>, buckets: &Buckets) -> std::result::Result<u64, Option<Error>> {
+        let none = |Malformed| None;
+        self.applied = Offset(r.u64().map_err(none)?);
+        self.start = Offset(r.u64().map_err(none)?);
+        let digest = r.u64().map_err(none)?;
+        self.decode_settings(r).map_err(none)?;
+        let mut timers = Timers::new(self.owner_ms.unwrap_or(0));
+        for (schedule, at) in self.timers.cancelled() {
+            timers.remember_cancelled(schedule, at);
+        }
+        self.timers = timers;
+        for _ in 0..r.u64().map_err(none)? {
+            let fields = (|| Ok::<_, Malformed>((r.u64()?, r.i64()?, r.u32()?)))().map_err(none)?;
+            self.timers.insert(Offset(fields.0), fields.1, fields.2, Place::Log);
+        }
+        for _ in 0..r.u64().map_err(none)? {
+            self.decode_bucket(r, buckets)?;
+        }
+        let last = (|| Ok::<_, Malformed>((r.u8()?, r.u64()?, r.u64()?)))().map_err(none)?;
+        self.segment_digest = (last.0 != 0).then_some((Offset(last.1), last.2));
+        r.end().map_err(none)?;
+        Ok(digest)
+    }
+
+    fn decode_settings(&mut self, r: &mut Reader<'_>) -> std::result::Result<(), Malformed> {
+        let (has, owner_ms) = (r.u8()?, r.i64()?);
+        self.owner_ms = (has != 0).then_some(owner_ms);
+        (self.queue_skips, self.segment_bytes) = (r.u32()?, r.u64()?);
+        for _ in 0..r.u64()? {
+            let (name, has) = (r.text()?, r.u8()?);
+            let topic = self.topic_index(name);
+            self.topics[topic].config = if has == 0 { None } else { Some(TopicConfig::decode(name, r)?) };
+            for queue in 0..r.u32()? {
+                self.queue_mut(topic, queue as usize).end = r.u64()?;
+            }
+        }
+        for _ in 0..r.u64()? {
+            let name = r.text()?;
+            self.groups.insert(name.to_owned(), GroupConfig::decode(name, r)?);
+        }
+        for _ in 0..r.u64()? {
+            let (group, topic, queue) = (r.text()?.to_owned(), r.text()?.to_owned(), r.u32()?);
+            self.offsets.insert((group, topic, queue), r.u64()?);
+        }
+        for _ in 0..r.u64()? {
+            self.voids.insert(Offset(r.u64()?));
+        }
+        for _ in 0..r.u64()? {
+            let (schedule, at) = (Offset(r.u64()?), r.i64()?);
+            self.timers.remember_cancelled(schedule, at);
+        }
+        Ok(())
+    }
+
+    fn decode_bucket(
+        &mut self,
+        r: &mut Reader<'_>,
+        buckets: &Buckets,
+    ) -> std::result::Result<(), Option<Error>> {
+        let none = |Malformed| None;
+        let (segment, entries) = (Offset(r.u64().map_err(none)?), r.u32().map_err(none)?);
+        let bitmap = r.take(entries.div_ceil(8) as usize).map_err(none)?;
+        let missing = || corrupt("names a due bucket that is not there").at(segment);
+        let bucket = buckets.get(&segment).filter(|b| b.entries == entries).ok_or_else(|| Some(missing()))?;
+        for (slot, entry) in bucket.directory().map_err(Some)?.iter().enumerate() {
+            if bitmap[slot / 8] & (1 << (slot % 8)) != 0 {
+                let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+                let place = Place::Bucket { segment, slot };
+                self.timers.insert(entry.schedule, entry.due_ms, entry.size, place);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn corrupt(what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("base: {what}"))
+}

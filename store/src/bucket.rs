@@ -1,0 +1,165 @@
+//! A due bucket: the bodies of timers that outlive their segment, copied out of it when it was sealed.
+//!
+//! | offset | size | field | meaning |
+//! |---|---|---|---|
+//! | 0 | 4 | magic | `MSD1` |
+//! | 4 | 4 | version | 1 |
+//! | 8 | 4 | checksum | CRC-32C of the rest of the header and of the directory |
+//! | 12 | 4 | entries | how many timers |
+//! | 16 | 8 | segment | first offset of the segment that they were scheduled in |
+//! | 24 | 8 | length | bytes of the whole stream |
+//!
+//! The directory follows, 32 bytes an entry in order of (due, schedule offset), then the records.
+//!
+//! | offset | size | field | meaning |
+//! |---|---|---|---|
+//! | 0 | 8 | due | owner milliseconds |
+//! | 8 | 8 | schedule | the timer: position of its record in the log |
+//! | 16 | 8 | position | first byte of the record in this stream |
+//! | 24 | 4 | size | bytes of the record |
+//! | 28 | 4 | checksum | CRC-32C of the record |
+
+use std::sync::Arc;
+
+use backends::StreamReader;
+use bytes::Bytes;
+
+use crate::codec::{Malformed, Reader, Writer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::Offset;
+
+/// `MSD1`.
+pub const MAGIC: u32 = u32::from_be_bytes(*b"MSD1");
+/// The format version of buckets.
+pub const VERSION: u32 = 1;
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 32;
+/// Bytes of a directory entry.
+pub const ENTRY_BYTES: usize = 32;
+
+/// One timer of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// When it is due, owner milliseconds.
+    pub due_ms: i64,
+    /// The timer.
+    pub schedule: Offset,
+    position: u64,
+    /// Bytes of its record.
+    pub size: u32,
+    checksum: u32,
+}
+
+/// Builds a bucket's bytes from the timers of one segment: (due, schedule offset, record).
+#[must_use]
+pub fn encode(segment: Offset, mut timers: Vec<(i64, Offset, Bytes)>) -> Vec<u8> {
+    timers.sort_by_key(|(due, schedule, _)| (*due, *schedule));
+    let mut position = (HEADER_BYTES + timers.len() * ENTRY_BYTES) as u64;
+    let total: u64 = position + timers.iter().map(|t| t.2.len() as u64).sum::<u64>();
+    let mut rest = Writer::default();
+    let count = u32::try_from(timers.len()).unwrap_or(u32::MAX);
+    rest.u32(count).u64(segment.0).u64(total);
+    for (due, schedule, record) in &timers {
+        let size = u32::try_from(record.len()).unwrap_or(u32::MAX);
+        rest.i64(*due).u64(schedule.0).u64(position).u32(size).u32(crc32c::crc32c(record));
+        position += u64::from(size);
+    }
+    let mut out = Writer::default();
+    out.u32(MAGIC).u32(VERSION).u32(crc32c::crc32c(&rest.0)).bytes(&rest.0);
+    for (_, _, record) in &timers {
+        out.bytes(record);
+    }
+    out.0
+}
+
+/// A bucket that can be read.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    /// The segment that its timers were scheduled in.
+    pub segment: Offset,
+    /// How many timers it holds, fired ones included.
+    pub entries: u32,
+    reader: Arc<dyn StreamReader>,
+}
+
+impl Bucket {
+    /// Opens a bucket and checks its header and directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] naming the check, [`ErrorKind::Version`], or the medium's.
+    pub fn open(reader: Arc<dyn StreamReader>) -> Result<Self> {
+        let len = reader.published();
+        let head = read(&reader, 0, HEADER_BYTES as u64)?;
+        let fields = (|| {
+            let mut r = Reader::new(&head);
+            Ok::<_, Malformed>((r.u32()?, r.u32()?, r.u32()?, r.u32()?, r.u64()?, r.u64()?))
+        })();
+        let Ok((magic, version, sum, entries, segment, total)) = fields else {
+            return Err(corrupt("header cut short"));
+        };
+        if magic != MAGIC {
+            return Err(corrupt("wrong magic"));
+        }
+        if version != VERSION {
+            return Err(Error::new(ErrorKind::Version, format!("due bucket of version {version}")));
+        }
+        let directory_end = HEADER_BYTES as u64 + u64::from(entries) * ENTRY_BYTES as u64;
+        if total > len || directory_end > total {
+            return Err(corrupt("length differs"));
+        }
+        let checked = read(&reader, 12, directory_end - 12)?;
+        if crc32c::crc32c(&checked) != sum {
+            return Err(corrupt("directory checksum differs"));
+        }
+        Ok(Self { segment: Offset(segment), entries, reader })
+    }
+
+    /// Its timers, in order of (due, schedule offset).
+    ///
+    /// # Errors
+    /// The medium's.
+    pub fn directory(&self) -> Result<Vec<Entry>> {
+        let bytes = read(&self.reader, HEADER_BYTES as u64, u64::from(self.entries) * ENTRY_BYTES as u64)?;
+        let mut r = Reader::new(&bytes);
+        let entries = std::iter::from_fn(|| entry(&mut r).ok());
+        Ok(entries.collect())
+    }
+
+    /// The record of the timer in `slot`, checked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] if it fails its checksum, or the medium's.
+    pub fn record(&self, slot: u32) -> Result<Bytes> {
+        if slot >= self.entries {
+            return Err(corrupt("no such slot"));
+        }
+        let at = HEADER_BYTES as u64 + u64::from(slot) * ENTRY_BYTES as u64;
+        let head = read(&self.reader, at, ENTRY_BYTES as u64)?;
+        let entry = entry(&mut Reader::new(&head)).map_err(|Malformed| corrupt("entry cut short"))?;
+        let record = read(&self.reader, entry.position, u64::from(entry.size))?;
+        if crc32c::crc32c(&record) != entry.checksum {
+            return Err(corrupt("record checksum differs").at(entry.schedule));
+        }
+        Ok(record)
+    }
+}
+
+fn entry(r: &mut Reader<'_>) -> std::result::Result<Entry, Malformed> {
+    Ok(Entry {
+        due_ms: r.i64()?,
+        schedule: Offset(r.u64()?),
+        position: r.u64()?,
+        size: r.u32()?,
+        checksum: r.u32()?,
+    })
+}
+
+fn read(reader: &Arc<dyn StreamReader>, at: u64, len: u64) -> Result<Bytes> {
+    let end = at.checked_add(len).filter(|end| *end <= reader.published());
+    let end = end.ok_or_else(|| corrupt("cut short"))?;
+    reader.read(at..end).map_err(|e| Error::io("cannot read a due bucket", e))
+}
+
+fn corrupt(what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("due bucket: {what}"))
+}

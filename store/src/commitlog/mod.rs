@@ -1,0 +1,234 @@
+//! The log as readers see it: an ordered map of segments, and cursors over it.
+//!
+//! Segments and epochs leave gaps between their ends and the next start; this module alone knows of them.
+
+pub mod scan;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use backends::{StreamControl, StreamReader};
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::{Frame, Header, HEADER_BYTES};
+use crate::offset::Offset;
+
+/// The cursors of a store. `committed <= tail`, `flushed <= tail`, `applied <= committed`; none ever goes back.
+#[derive(Debug, Default)]
+pub struct Cursors {
+    tail: AtomicU64,
+    flushed: AtomicU64,
+    committed: AtomicU64,
+    applied: AtomicU64,
+}
+
+macro_rules! cursor {
+    ($get:ident, $set:ident, $doc:literal) => {
+        #[doc = $doc]
+        pub fn $get(&self) -> Offset {
+            Offset(self.$get.load(Ordering::Acquire))
+        }
+
+        pub(crate) fn $set(&self, to: Offset) {
+            let before = self.$get.swap(to.0, Ordering::AcqRel);
+            debug_assert!(before <= to.0, "cursors never go back");
+        }
+    };
+}
+
+impl Cursors {
+    /// All cursors at the end of a log that was opened.
+    #[must_use]
+    pub fn at(end: Offset) -> Self {
+        let cursors = Self::default();
+        cursors.set_tail(end);
+        cursors.set_flushed(end);
+        cursors.set_committed(end);
+        cursors.set_applied(end);
+        cursors
+    }
+
+    cursor!(tail, set_tail, "First unwritten position.");
+    cursor!(flushed, set_flushed, "First position not known to be durable on this node.");
+    cursor!(committed, set_committed, "First position not safe by the commit rule.");
+    cursor!(applied, set_applied, "First position not folded into the views.");
+}
+
+/// One segment of the log.
+#[derive(Debug)]
+pub struct Segment {
+    /// Its first offset.
+    pub start: Offset,
+    end: AtomicU64,
+    reader: Arc<dyn StreamReader>,
+    control: Option<Arc<dyn StreamControl>>,
+    checked: AtomicBool,
+}
+
+const OPEN: u64 = u64::MAX;
+
+impl Segment {
+    /// The segment that is being written.
+    pub(crate) fn open(start: Offset, reader: Arc<dyn StreamReader>, control: Arc<dyn StreamControl>) -> Self {
+        Self { start, end: AtomicU64::new(OPEN), reader, control: Some(control), checked: AtomicBool::new(true) }
+    }
+
+    /// A segment that ended at `end`; `checked` says whether its frames were checked since the store opened.
+    pub(crate) fn ended(start: Offset, end: Offset, reader: Arc<dyn StreamReader>, checked: bool) -> Self {
+        let checked = AtomicBool::new(checked);
+        Self { start, end: AtomicU64::new(end.0), reader, control: None, checked }
+    }
+
+    /// Where its last frame ends, `None` while it is written.
+    pub fn end(&self) -> Option<Offset> {
+        let end = self.end.load(Ordering::Acquire);
+        (end != OPEN).then_some(Offset(end))
+    }
+
+    pub(crate) fn set_end(&self, end: Offset) {
+        self.end.store(end.0, Ordering::Release);
+    }
+
+    pub(crate) fn control(&self) -> Option<&Arc<dyn StreamControl>> {
+        self.control.as_ref()
+    }
+
+    /// Bytes of it that belong to frames.
+    pub fn len(&self) -> u64 {
+        self.end().map_or_else(|| self.reader.published(), |end| end.0 - self.start.0)
+    }
+
+    /// Bytes `[from, from + len)` of the log, which must lie within this segment's frames.
+    fn slice(&self, from: Offset, len: u64) -> Result<Bytes> {
+        let at = from.0 - self.start.0;
+        if at + len > self.len() {
+            return Err(Error::new(ErrorKind::NotFound, "no such bytes in the log").at(from));
+        }
+        self.reader
+            .read(at..at + len)
+            .map_err(|e| Error::io(format!("cannot read the log segment {}", self.start), e).at(from))
+    }
+
+    /// All its frames' bytes.
+    pub(crate) fn bytes(&self) -> Result<Bytes> {
+        self.slice(self.start, self.len())
+    }
+
+    /// Checks every frame, once since the store opened.
+    fn check(&self, secret: u64) -> Result<()> {
+        if self.checked.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let bytes = self.bytes()?;
+        let mut at = 0;
+        while at < bytes.len() {
+            let offset = self.start.plus(at as u64);
+            let frame = Frame::parse(&bytes[at..], secret, offset)
+                .map_err(|bad| Error::new(ErrorKind::Corrupt, format!("damaged log: {bad}")).at(offset))?;
+            at += frame.bytes.len();
+        }
+        self.checked.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+type Segments = Arc<Vec<Arc<Segment>>>;
+
+/// The ordered segments of the log. Cheap to read; changed on roll and trim only.
+#[derive(Debug)]
+pub struct Log {
+    secret: u64,
+    segments: RwLock<Segments>,
+}
+
+impl Log {
+    pub(crate) fn new(secret: u64, segments: Vec<Arc<Segment>>) -> Self {
+        Self { secret, segments: RwLock::new(Arc::new(segments)) }
+    }
+
+    /// The log's secret.
+    pub(crate) fn secret(&self) -> u64 {
+        self.secret
+    }
+
+    /// A snapshot of the segments, in order.
+    pub fn segments(&self) -> Segments {
+        Arc::clone(&self.segments.read())
+    }
+
+    pub(crate) fn push(&self, segment: Arc<Segment>) {
+        let mut guard = self.segments.write();
+        let mut segments = guard.as_ref().clone();
+        segments.push(segment);
+        *guard = Arc::new(segments);
+    }
+
+    /// Takes the segments below `start` out of the map.
+    pub(crate) fn drop_below(&self, start: Offset) -> Vec<Arc<Segment>> {
+        let mut guard = self.segments.write();
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            guard.iter().cloned().partition(|s| s.end().is_some_and(|end| end <= start) && s.start < start);
+        *guard = Arc::new(kept);
+        gone
+    }
+
+    /// The segment that holds position `at`.
+    pub fn find(&self, at: Offset) -> Option<Arc<Segment>> {
+        let segments = self.segments.read();
+        let i = segments.partition_point(|s| s.start <= at);
+        segments.get(i.checked_sub(1)?).cloned()
+    }
+
+    /// The first segment that starts at or above `at`.
+    fn next(&self, at: Offset) -> Option<Arc<Segment>> {
+        let segments = self.segments.read();
+        segments.get(segments.partition_point(|s| s.start < at)).cloned()
+    }
+
+    /// Where a reader that stands at `at` goes on: `at` itself, or the next segment's start where one ended here.
+    pub fn onward(&self, at: Offset) -> Offset {
+        match self.find(at) {
+            Some(s) if s.end() != Some(at) => at,
+            _ => self.next(at).map_or(at, |s| s.start),
+        }
+    }
+
+    /// `len` bytes from `at`, owned; a segment not checked since the store opened is checked first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where they are not in the log, [`ErrorKind::Corrupt`] where they fail a check.
+    pub fn slice(&self, at: Offset, len: u64) -> Result<Bytes> {
+        let gone = || Error::new(ErrorKind::NotFound, "the log does not hold this position").at(at);
+        let segment = self.find(at).ok_or_else(gone)?;
+        segment.check(self.secret)?;
+        segment.slice(at, len)
+    }
+
+    /// Published frames from `at` on: the bytes up to `limit` or the segment's end, and where they start.
+    pub(crate) fn published(&self, at: Offset, limit: Offset) -> Result<Option<(Offset, Bytes)>> {
+        let at = self.onward(at);
+        if at >= limit {
+            return Ok(None);
+        }
+        let Some(segment) = self.find(at) else {
+            return Ok(None);
+        };
+        let end = segment.end().unwrap_or(limit).min(limit);
+        Ok(Some((at, segment.slice(at, end.0 - at.0)?)))
+    }
+
+    /// The bytes of the frame at `at`.
+    pub(crate) fn frame(&self, at: Offset) -> Result<Bytes> {
+        let damaged = |bad| Error::new(ErrorKind::Corrupt, format!("damaged log: {bad}")).at(at);
+        let head = self.slice(at, HEADER_BYTES as u64)?;
+        let header = Header::parse(&head, self.secret, at).map_err(damaged)?;
+        self.slice(at, u64::from(header.len))
+    }
+
+    /// Bytes of all segments together.
+    pub fn len_bytes(&self) -> u64 {
+        self.segments.read().iter().map(|s| s.len()).sum()
+    }
+}

@@ -1,0 +1,357 @@
+//! The applying half: moves `committed`, folds committed frames into the views, and fires what is due.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::action::{Action, Event, Failure};
+use super::appender::{Appender, Need, OpDraft};
+use super::upkeep::{Upkeep, UpkeepOptions};
+use crate::base::Buckets;
+use crate::bucket::Bucket;
+use crate::clock::Now;
+use crate::commitlog::{Cursors, Log};
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::{Frame, Header, Op, Wait};
+use crate::offset::Offset;
+use crate::options::CommitRule;
+use crate::planted::{self, Bug};
+use crate::record::Record;
+use crate::views::{Context, Effects, Place, Views};
+
+/// Timers handed out by the wheel at a time, and fires in one frame.
+const DUE_MAX: usize = 1024;
+/// Bytes of the bodies of a fire frame, apart from its first.
+const FIRE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of frames applied before readers get a chance.
+const APPLY_BYTES_MAX: usize = 1 << 20;
+
+/// What a step of the applier left to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Step {
+    /// There is more to do at once.
+    pub again: bool,
+    /// Nothing happens by itself before this owner time, milliseconds.
+    pub next_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Due {
+    schedule: Offset,
+    due_ms: i64,
+    body: Option<Bytes>,
+}
+
+/// The applying half of the engine.
+#[derive(Debug)]
+pub struct Applier {
+    commit: CommitRule,
+    cursors: Arc<Cursors>,
+    log: Arc<Log>,
+    due: VecDeque<Due>,
+    reading: bool,
+    quarantined: BTreeMap<Offset, String>,
+    fires: u64,
+    voids: u64,
+    pub(super) upkeep: Upkeep,
+}
+
+impl Applier {
+    pub(crate) fn new(
+        commit: CommitRule,
+        cursors: Arc<Cursors>,
+        log: Arc<Log>,
+        buckets: Buckets,
+        options: UpkeepOptions,
+    ) -> Self {
+        let upkeep = Upkeep::new(Arc::clone(&cursors), Arc::clone(&log), buckets, options);
+        Self {
+            commit,
+            cursors,
+            log,
+            due: VecDeque::new(),
+            reading: false,
+            quarantined: BTreeMap::new(),
+            fires: 0,
+            voids: 0,
+            upkeep,
+        }
+    }
+
+    /// What is done in the background.
+    pub(crate) fn upkeep_mut(&mut self) -> &mut Upkeep {
+        &mut self.upkeep
+    }
+
+    /// What is done in the background.
+    pub(crate) fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
+    }
+
+    /// Timers whose record cannot be read, and why. They stay pending.
+    #[must_use]
+    pub fn quarantined(&self) -> &BTreeMap<Offset, String> {
+        &self.quarantined
+    }
+
+    /// Fires that were applied, and fires that were void, since the store was opened.
+    #[must_use]
+    pub fn fire_counts(&self) -> (u64, u64) {
+        (self.fires, self.voids)
+    }
+
+    /// Moves `committed` by the store's rule.
+    pub fn commit(&mut self) {
+        let to = match self.commit {
+            CommitRule::Appended => self.cursors.tail(),
+            CommitRule::Flushed if planted::is(Bug::AckBeforeFlush) => self.cursors.tail(),
+            CommitRule::Flushed => self.cursors.flushed(),
+        };
+        if to > self.cursors.committed() {
+            self.cursors.set_committed(to);
+        }
+    }
+
+    /// Folds committed frames into the views, some megabyte at most. True if more are there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] if a frame cannot be applied; the store must stop.
+    pub fn apply(&mut self, views: &mut Views, effects: &mut Effects) -> Result<bool> {
+        let limit =
+            if planted::is(Bug::ViewAheadOfCommit) { self.cursors.tail() } else { self.cursors.committed() };
+        let from = self.log.onward(views.applied);
+        if from != views.applied && views.applied != Offset(0) && from < limit {
+            self.segment_ended(views);
+        }
+        let Some((mut at, bytes)) = self.log.published(from, limit)? else {
+            return Ok(false);
+        };
+        let segment = self.log.find(at).map_or(at, |s| s.start);
+        let context = Context { segment, units: true, replay: false };
+        let mut rest = &bytes[..];
+        while !rest.is_empty() && bytes.len() - rest.len() < APPLY_BYTES_MAX {
+            // Published by this process: in memory, and checked when it was encoded.
+            let frame = Header::parse(rest, self.log.secret(), at)
+                .ok()
+                .and_then(|header| Some(Frame { header, bytes: rest.get(..header.len as usize)? }))
+                .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a published frame cannot be read").at(at))?;
+            views
+                .apply(&frame, context, effects)
+                .map_err(|bad| Error::new(ErrorKind::Corrupt, bad.to_string()).at(at))?;
+            at = frame.end();
+            rest = &rest[frame.bytes.len()..];
+        }
+        self.fires += std::mem::take(&mut effects.fired);
+        self.voids += std::mem::take(&mut effects.voids);
+        self.cursors.set_applied(views.applied);
+        if let Some((end, stored, own)) = effects.diverged.take() {
+            let text = format!("the state's digest at {end} is {own:016x}, the log says {stored:016x}");
+            return Err(Error::new(ErrorKind::Corrupt, text).at(end));
+        }
+        Ok(self.log.onward(views.applied) < limit)
+    }
+
+    fn segment_ended(&mut self, views: &mut Views) {
+        views.end_segment();
+        if let Some(segment) = self.segment_before(views.applied) {
+            self.upkeep.segment_ended(segment, views);
+        }
+    }
+
+    fn segment_before(&self, end: Offset) -> Option<Arc<crate::commitlog::Segment>> {
+        self.log.segments().iter().rev().find(|s| s.end() == Some(end)).cloned()
+    }
+
+    /// Takes what is due at `now_ms` from the wheel, and finds its bodies.
+    pub fn collect_due(&mut self, views: &mut Views, now_ms: i64, actions: &mut Vec<Action>) {
+        while self.due.len() < DUE_MAX {
+            let Some(schedule) = views.timers.pop_due(now_ms) else { break };
+            let due_ms = views.timers.get(schedule).map_or(now_ms, |p| p.due_ms);
+            self.due.push_back(Due { schedule, due_ms, body: None });
+        }
+        let mut wanted = Vec::new();
+        let Self { due, log, quarantined, upkeep, .. } = self;
+        due.retain_mut(|timer| {
+            if timer.body.is_some() {
+                return true;
+            }
+            let Some(pending) = views.timers.get(timer.schedule) else { return false };
+            match pending.place {
+                Place::Log => match log.slice(timer.schedule, u64::from(pending.size)) {
+                    Ok(body) => timer.body = Some(body),
+                    Err(error) => return quarantine(quarantined, timer.schedule, &error),
+                },
+                Place::Bucket { segment, slot } => {
+                    let Some(bucket) = upkeep.bucket(segment) else { return false };
+                    wanted.push((timer.schedule, Bucket::clone(bucket), slot));
+                }
+            }
+            true
+        });
+        if !wanted.is_empty() && !self.reading {
+            self.reading = true;
+            actions.push(Action::ReadBodies(wanted));
+        }
+    }
+
+    /// Appends one frame of fires, in order of (due, schedule offset). False if there is nothing to fire.
+    ///
+    /// # Errors
+    /// What the appender needs first; the timers stay due.
+    pub fn fire(&mut self, appender: &mut Appender, now: Now) -> std::result::Result<bool, Need> {
+        if !self.due.is_empty() {
+            let Self { due, quarantined, .. } = self;
+            due.retain(|timer| match timer.body.as_ref().map(|body| Record::parse(body)) {
+                Some(Err(e)) => {
+                    let error = Error::new(ErrorKind::Corrupt, e.to_string());
+                    quarantine(quarantined, timer.schedule, &error)
+                }
+                _ => true,
+            });
+        }
+        let mut bytes = 0;
+        let mut ops = Vec::new();
+        for timer in &self.due {
+            let Some(body) = &timer.body else { break };
+            let Ok(record) = Record::parse(body) else { break };
+            bytes += body.len();
+            if !ops.is_empty() && bytes > FIRE_BYTES_MAX {
+                break;
+            }
+            ops.push(OpDraft::Fire {
+                due_ms: timer.due_ms,
+                schedule: timer.schedule,
+                record: body,
+                topic: record.topic(),
+                queue: record.queue(),
+                tags: record.tags_code(),
+            });
+        }
+        if ops.is_empty() {
+            return Ok(false);
+        }
+        let fired = ops.len();
+        appender.append_own(now, &mut ops)?;
+        drop(ops);
+        self.due.drain(..fired);
+        Ok(true)
+    }
+
+    /// Whether a fire could be appended now.
+    #[must_use]
+    pub fn wants_to_fire(&self) -> bool {
+        self.due.front().is_some_and(|timer| timer.body.is_some())
+    }
+
+    /// Timers that are due and not fired yet.
+    #[must_use]
+    pub fn overdue(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Appends what upkeep decided.
+    ///
+    /// # Errors
+    /// What the appender needs first; it is decided again.
+    pub(crate) fn append_upkeep(
+        &mut self,
+        appender: &mut Appender,
+        views: &Views,
+        now: Now,
+    ) -> std::result::Result<(), Need> {
+        self.upkeep.append(appender, views, now)
+    }
+
+    /// Plans what is to be done in the background.
+    pub(crate) fn plan(
+        &mut self,
+        appender: &mut Appender,
+        views: &Views,
+        now_ms: i64,
+        actions: &mut Vec<Action>,
+    ) {
+        self.upkeep.plan(views, now_ms, actions);
+        let wants = self.wants_to_fire();
+        self.upkeep.plan_reserve(appender, wants, now_ms, actions);
+    }
+
+    /// Lets go of files that nothing needs any more.
+    pub(crate) fn plan_removals(&mut self, views: &Views, actions: &mut Vec<Action>) {
+        self.upkeep.plan_removals(views, actions);
+    }
+
+    /// When something happens by itself, owner milliseconds.
+    pub(crate) fn next_ms(&self, views: &Views, appender: &Appender, now_ms: i64) -> Option<i64> {
+        if appender.stopped().is_some() {
+            return None;
+        }
+        let retry = (self.overdue() > 0).then(|| now_ms.saturating_add(10));
+        let due = views.timers.next_due_ms();
+        let upkeep = self.upkeep.next_ms(now_ms);
+        due.into_iter().chain(retry).chain(upkeep).min()
+    }
+
+    /// Takes what came of an action.
+    pub fn handle(&mut self, event: Event, views: &mut Views, now_ms: i64) {
+        match event {
+            Event::BodiesRead(bodies) => {
+                self.reading = false;
+                for (schedule, body) in bodies {
+                    match body {
+                        Ok(body) => {
+                            let timer = self.due.iter_mut().find(|t| t.schedule == schedule);
+                            timer.into_iter().for_each(|t| t.body = Some(body.clone()));
+                        }
+                        Err(error) => {
+                            self.due.retain(|t| t.schedule != schedule);
+                            quarantine(&mut self.quarantined, schedule, &error);
+                        }
+                    }
+                }
+            }
+            other => self.upkeep.handle(other, views, now_ms),
+        }
+    }
+}
+
+/// Sets a timer aside whose record cannot be read: it stays pending, and everybody is told. Always false.
+fn quarantine(quarantined: &mut BTreeMap<Offset, String>, schedule: Offset, error: &Error) -> bool {
+    tracing::error!(%schedule, %error, "a timer's record cannot be read; it is set aside");
+    quarantined.insert(schedule, error.to_string());
+    false
+}
+
+impl Appender {
+    /// Appends a frame that the engine itself decided.
+    pub(super) fn append_own(&mut self, now: Now, ops: &mut [OpDraft<'_>]) -> std::result::Result<(), Need> {
+        self.own(true);
+        let done = self.append(now, Wait::Committed, ops);
+        self.own(false);
+        done.map(drop)
+    }
+
+    /// Appends one operation that the engine itself decided.
+    pub(super) fn append_own_op(&mut self, now: Now, op: &Op<'_>) -> std::result::Result<(), Need> {
+        let (kind, payload) = op.payload();
+        self.append_own(now, &mut [OpDraft::Plain(kind, &payload)])
+    }
+
+    /// Takes what came of an action that was for the appender; gives back what is not.
+    pub(crate) fn handle(&mut self, event: Event, now: Now) -> Option<Event> {
+        match event {
+            Event::EpochReady(record, writer) => self.epoch_ready(now, &record, writer),
+            Event::SegmentReady(start, writer) => self.take_next(start, writer),
+            Event::Reserved => self.reserved(),
+            Event::Failed(Failure::Epoch | Failure::Segment | Failure::Reserve, error) => {
+                if error.kind() == ErrorKind::Full {
+                    self.no_space(now);
+                } else {
+                    self.stop(ErrorKind::Io, error.to_string());
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
+}

@@ -1,0 +1,19 @@
+//! The engine: two single-threaded halves that take events and the time, and return actions.
+//!
+//! The [`Appender`] owns the tail, the owner's time and the next offset of each queue; producers encode their
+//! frames in it, in memory only. The [`Applier`] owns views, wheel and commit; it reads published frames and
+//! decides what follows from them. Everything that may block is an [`Action`]: a shell performs it and hands
+//! the [`Event`] back. Neither half has a thread, a lock or a clock.
+
+mod action;
+mod appender;
+mod applier;
+mod upkeep;
+
+pub use action::{perform, Action, Event, Failure};
+pub(crate) use action::{build_index, index_segment, InMemory};
+pub use appender::{Appender, FlushJob, Limits, Need, OpDraft, Placement, QueueChoice, RecordDraft};
+pub use applier::{Applier, Step};
+pub use appender::Appended;
+pub(crate) use appender::{EpochPlan, FIRE_ID, FIRE_ID_ROOM};
+pub use upkeep::{Generation, UpkeepCounts, UpkeepOptions};

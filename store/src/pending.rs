@@ -1,0 +1,101 @@
+//! The wait for an append that was made.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::error::Result;
+use crate::frame::Wait;
+use crate::offset::Offset;
+use crate::shell::Core;
+
+type Answer<T> = Box<dyn FnOnce() -> T + Send>;
+
+/// The outcome of an append, once it is as safe as was asked for. Block on it or await it, on any runtime.
+///
+/// Dropping it cancels nothing: what was appended stays appended.
+#[must_use = "the append is made, but only waiting tells whether it is safe"]
+pub struct Pending<T> {
+    core: Arc<Core>,
+    wait: Wait,
+    end: Offset,
+    value: Option<T>,
+    answer: Option<Answer<T>>,
+}
+
+impl<T> fmt::Debug for Pending<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("wait", &self.wait).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+impl<T> Pending<T> {
+    pub(crate) fn new(core: Arc<Core>, wait: Wait, end: Offset, value: T) -> Self {
+        Self { core, wait, end, value: Some(value), answer: None }
+    }
+
+    /// The value is what `answer` gives once the wait is over.
+    pub(crate) fn answered_by(mut self, answer: impl FnOnce() -> T + Send + 'static) -> Self {
+        self.answer = Some(Box::new(answer));
+        self
+    }
+
+    /// The log position behind the frame.
+    #[must_use]
+    pub fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// Whether the wait is over.
+    ///
+    /// # Errors
+    /// Why it never will be.
+    pub fn is_ready(&self) -> Result<bool> {
+        self.core.reached(self.wait, self.end)
+    }
+
+    /// Where the append came to stand, before it is known to be safe.
+    #[must_use]
+    pub fn peek(&self) -> Option<&T> {
+        self.value.as_ref().filter(|_| self.answer.is_none())
+    }
+
+    /// Blocks until it is as safe as was asked for.
+    ///
+    /// # Errors
+    /// [`Poisoned`](crate::ErrorKind::Poisoned), [`Closed`](crate::ErrorKind::Closed) or what else stopped the
+    /// store. Whether the append survives is then not known.
+    pub fn wait(mut self) -> Result<T> {
+        self.core.wait(self.wait, self.end)?;
+        Ok(self.take())
+    }
+
+    fn take(&mut self) -> T {
+        match (self.answer.take(), self.value.take()) {
+            (Some(answer), _) => answer(),
+            (None, Some(value)) => value,
+            (None, None) => panic!("a wait was polled after it was over"),
+        }
+    }
+}
+
+impl<T: Unpin> Future for Pending<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match this.core.reached(this.wait, this.end) {
+            Ok(true) => return Poll::Ready(Ok(this.take())),
+            Err(error) => return Poll::Ready(Err(error)),
+            Ok(false) => {}
+        }
+        this.core.wake_at(this.wait, this.end, context.waker());
+        match this.core.reached(this.wait, this.end) {
+            Ok(true) => Poll::Ready(Ok(this.take())),
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(false) => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Reading queues: slices of the log, found through the views.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::engine::{InMemory, build_index};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::{IndexFile, Unit};
+use crate::offset::Offset;
+use crate::record::{Record, TagFilter};
+use crate::store::Store;
+use crate::views::Located;
+
+/// Units looked at in one read, at most.
+const SCAN_MAX: usize = 16_000;
+
+/// What to read.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadRequest<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The queue.
+    pub queue: u32,
+    /// The first queue offset.
+    pub from: u64,
+    /// Messages at most.
+    pub max_records: usize,
+    /// Bytes of records at most; the first message always comes.
+    pub max_bytes: usize,
+    /// Which tags.
+    pub filter: &'a TagFilter,
+}
+
+/// How a read went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReadStatus {
+    /// There are messages.
+    Found,
+    /// What was looked at are blanks or other tags; go on at `next`.
+    NoMatch,
+    /// The offset is the queue's end.
+    AtEnd,
+    /// The offset lies beyond the queue's end.
+    BeyondEnd,
+    /// The offset lies below the queue's oldest message.
+    BelowStart,
+    /// There is no such topic or queue.
+    NoQueue,
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadResult {
+    /// How it went.
+    pub status: ReadStatus,
+    /// Whole records, slices of the log where the medium allows it.
+    pub records: Vec<Bytes>,
+    /// Where to go on.
+    pub next: u64,
+    /// The queue's oldest offset.
+    pub min: u64,
+    /// The queue's end.
+    pub max: u64,
+}
+
+/// The units at some place of a queue, and the queue offset of the first.
+struct Batch {
+    first: u64,
+    units: Vec<Unit>,
+}
+
+impl Store {
+    /// The oldest offset and the end of a queue; `None` if there is no such topic, 0..0 for a queue that was
+    /// never used.
+    #[must_use]
+    pub fn queue_range(&self, topic: &str, queue: u32) -> Option<Range<u64>> {
+        let views = self.core().views.read();
+        let topic = views.topic(topic)?;
+        let unused = u64::from(views.queue_skips) * crate::views::QUEUE_SKIP;
+        match topic.queues.get(queue as usize) {
+            Some(queue) => Some(queue.start()..queue.end),
+            None => topic.config.as_ref().filter(|c| queue < c.read_queues.max(c.write_queues)).map(|_| unused..unused),
+        }
+    }
+
+    /// Reads messages of a queue.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] naming the log offset if stored bytes fail a check, or the medium's.
+    pub fn read(&self, request: &ReadRequest<'_>) -> Result<ReadResult> {
+        let none = |status, range: Range<u64>, next| {
+            Ok(ReadResult { status, records: Vec::new(), next, min: range.start, max: range.end })
+        };
+        let Some(range) = self.queue_range(request.topic, request.queue) else {
+            return none(ReadStatus::NoQueue, 0..0, 0);
+        };
+        if request.from > range.end {
+            return none(ReadStatus::BeyondEnd, range.clone(), range.end);
+        }
+        if request.from < range.start {
+            return none(ReadStatus::BelowStart, range.clone(), range.start);
+        }
+        if request.from == range.end {
+            return none(ReadStatus::AtEnd, range.clone(), range.end);
+        }
+        let (mut records, mut bytes, mut looked, mut next) = (Vec::new(), 0, 0, request.from);
+        'batches: while records.len() < request.max_records && looked < SCAN_MAX {
+            let want = (request.max_records - records.len()).max(64).min(SCAN_MAX - looked);
+            let Some(batch) = self.units(request.topic, request.queue, next, want)? else {
+                next = range.end.max(next);
+                break;
+            };
+            next = batch.first;
+            for unit in batch.units {
+                if request.filter.matches(unit.tags) {
+                    let size = unit.size as usize;
+                    let full = records.len() == request.max_records || bytes + size > request.max_bytes;
+                    if !records.is_empty() && full {
+                        break 'batches;
+                    }
+                    bytes += size;
+                    records.push(self.core().log.slice(Offset(unit.physical_offset), u64::from(unit.size))?);
+                }
+                next += 1;
+                looked += 1;
+            }
+        }
+        let status = if records.is_empty() { ReadStatus::NoMatch } else { ReadStatus::Found };
+        Ok(ReadResult { status, records, next, min: range.start, max: range.end.max(next) })
+    }
+
+    /// The units at the first filled offset from `from` on; `None` if only blanks follow.
+    fn units(&self, topic: &str, queue: u32, from: u64, max: usize) -> Result<Option<Batch>> {
+        let located = {
+            let views = self.core().views.read();
+            views.queue(topic, queue).map(|q| q.locate(from, max))
+        };
+        match located {
+            None | Some(Located::End(_)) => Ok(None),
+            Some(Located::Memory { first, units }) => Ok(Some(Batch { first, units })),
+            Some(Located::File { first, index, segment, run }) => {
+                let count = run.count.min(u32::try_from(max).unwrap_or(u32::MAX));
+                let units = match index.units(run.position, count) {
+                    Ok(units) => units,
+                    Err(error) => {
+                        tracing::error!(%segment, %error, "an index file is damaged; it is built again");
+                        self.rebuild_index(segment)?.units(run.position, count).map_err(|e| {
+                            Error::new(ErrorKind::Corrupt, format!("index of segment {segment}: {e}"))
+                        })?
+                    }
+                };
+                let units = (0..count as usize).filter_map(|i| units.get(i)).collect();
+                Ok(Some(Batch { first, units }))
+            }
+        }
+    }
+
+    /// Serves a segment from an index built again in memory: its file is damaged, the log is the truth.
+    fn rebuild_index(&self, segment: Offset) -> Result<Arc<IndexFile>> {
+        let core = self.core();
+        let gone = || Error::new(ErrorKind::NotFound, "the segment was trimmed").at(segment);
+        let found = core.log.find(segment).ok_or_else(gone)?;
+        let end = found.end().ok_or_else(gone)?;
+        let voids: BTreeSet<Offset> = core.views.read().voids_in(segment, end);
+        let bytes = build_index(core.log.secret(), &found, &voids)?;
+        let unusable = |e| Error::new(ErrorKind::Corrupt, format!("index of segment {segment}: {e}"));
+        let index = Arc::new(IndexFile::open(Arc::new(InMemory(bytes.into()))).map_err(unusable)?);
+        core.views.write().install_index(segment, &index);
+        Ok(index)
+    }
+
+    /// The record at a log position that a client names: only one that a queue shows at exactly that position.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for anything else, or the log's errors.
+    pub fn record_at(&self, offset: Offset) -> Result<Bytes> {
+        let unknown = || Error::new(ErrorKind::NotFound, "no message stands at this offset").at(offset);
+        let log = &self.core().log;
+        let size = log.slice(offset, 4).map_err(|_| unknown())?;
+        let size = size.first_chunk::<4>().map_or(0, |b| u32::from_be_bytes(*b));
+        let record = log.slice(offset, u64::from(size)).map_err(|_| unknown())?;
+        let parsed = Record::parse(&record).map_err(|_| unknown())?;
+        let batch = self.units(parsed.topic(), parsed.queue(), parsed.queue_offset(), 1)?.ok_or_else(unknown)?;
+        let unit = batch.units.first().filter(|_| batch.first == parsed.queue_offset());
+        if unit.is_some_and(|u| u.physical_offset == offset.0) { Ok(record) } else { Err(unknown()) }
+    }
+
+    /// The queue offset of the first message stored at or after `ms`; the queue's end if there is none.
+    ///
+    /// # Errors
+    /// The log's.
+    pub fn offset_by_time(&self, topic: &str, queue: u32, ms: i64) -> Result<Option<u64>> {
+        let Some(range) = self.queue_range(topic, queue) else { return Ok(None) };
+        let (mut low, mut high) = (range.start, range.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.time_from(topic, queue, middle)? {
+                Some((at, stored)) if at < high && stored < ms => low = at + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(Some(low))
+    }
+
+    /// When the message at a queue offset was stored, milliseconds; `None` if there is none.
+    ///
+    /// # Errors
+    /// The log's.
+    pub fn store_time_at(&self, topic: &str, queue: u32, offset: u64) -> Result<Option<i64>> {
+        Ok(self.time_from(topic, queue, offset)?.filter(|(at, _)| *at == offset).map(|(_, ms)| ms))
+    }
+
+    /// The first filled offset from `from` on, and its store time.
+    fn time_from(&self, topic: &str, queue: u32, from: u64) -> Result<Option<(u64, i64)>> {
+        let Some(batch) = self.units(topic, queue, from, 1)? else { return Ok(None) };
+        let Some(unit) = batch.units.first() else { return Ok(None) };
+        let record = self.core().log.slice(Offset(unit.physical_offset), u64::from(unit.size))?;
+        let damaged = |e| Error::new(ErrorKind::Corrupt, format!("{e}")).at(Offset(unit.physical_offset));
+        let stored = Record::parse(&record).map_err(damaged)?.store_ms();
+        Ok(Some((batch.first, stored)))
+    }
+}

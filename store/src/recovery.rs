@@ -1,0 +1,477 @@
+//! Opening a store: what is there, where the log ends, and what state it folds into.
+//!
+//! In this order: lock, identity, epoch, buckets and bases, the list of streams, index headers, a walk from
+//! the first segment without index file, the durable mark, rewrite and flush, apply, cut and seal and index.
+//! The epoch of this run is opened later, by the first append.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use backends::{Backend, Lock, StreamReader};
+use bytes::Bytes;
+
+use crate::base::Buckets;
+use crate::bucket::Bucket;
+use crate::cells::{self, Checkpoint, EpochRecord, Identity};
+use crate::clock::Clock;
+use crate::commitlog::scan::{self, Behind, Walk};
+use crate::commitlog::{Log, Segment};
+use crate::engine::{Generation, InMemory, build_index, index_segment};
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::Frame;
+use crate::index::IndexFile;
+use crate::naming::StreamKind;
+use crate::offset::{Epoch, Offset};
+use crate::planted::{self, Bug};
+use crate::views::{Context, Effects, Views};
+
+/// What an open found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Where the log ended.
+    pub end: Offset,
+    /// The durable mark: below it nothing is ever cut.
+    pub mark: Offset,
+    /// Segments that were walked frame by frame.
+    pub walked_segments: u64,
+    /// Bytes that were walked.
+    pub walked_bytes: u64,
+    /// Frames that were folded into the base's state.
+    pub applied_frames: u64,
+    /// Bytes between the mark and the end, written again and flushed.
+    pub rewritten_bytes: u64,
+    /// Valid frames behind the end that were left out, and their bytes.
+    pub left_out: (u64, u64),
+    /// Whether the older base generation had to be used.
+    pub older_base: bool,
+    /// Whether queues went on by 2^22 because a power cut may have taken messages back.
+    pub skipped: bool,
+    /// Whether the store was closed in order.
+    pub clean: bool,
+}
+
+/// A store that was opened, ready to run.
+pub(crate) struct Opened {
+    pub(crate) lock: Box<dyn Lock>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) views: Views,
+    pub(crate) buckets: Buckets,
+    pub(crate) generations: VecDeque<Generation>,
+    pub(crate) sealed: BTreeMap<Offset, i64>,
+    pub(crate) garbage: Vec<(Offset, StreamKind)>,
+    pub(crate) next_epoch: Epoch,
+    pub(crate) queue_skips: u32,
+    pub(crate) checkpoint: Offset,
+    pub(crate) damage: Option<Error>,
+    pub(crate) report: Report,
+}
+
+/// The streams that were found, by kind.
+#[derive(Default)]
+struct Found {
+    segments: Vec<(Offset, bool)>,
+    indexes: BTreeMap<Offset, StreamKind>,
+    buckets: Vec<Offset>,
+    bases: Vec<u64>,
+}
+
+/// The log as it was found.
+#[derive(Default)]
+struct Chain {
+    segments: Vec<Found1>,
+    end: Offset,
+    flushed: Offset,
+    /// Where bytes behind the end have to be searched: a segment that is cut, and what follows.
+    bad: Option<(Offset, Walk)>,
+}
+
+/// One segment of the chain.
+struct Found1 {
+    start: Offset,
+    end: Offset,
+    sealed: bool,
+    index: Option<IndexFile>,
+    walked: bool,
+}
+
+/// Opens what `backend` holds.
+///
+/// # Errors
+/// [`ErrorKind::Locked`], [`ErrorKind::Version`], [`ErrorKind::Corrupt`] where nothing can be read, or the medium's.
+pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64) -> Result<Opened> {
+    let _span = tracing::info_span!("recovery", at = %backend.describe()).entered();
+    let lock = backend.lock().map_err(|e| Error::io(format!("cannot lock {}", backend.describe()), e))?;
+    let found = find(backend)?;
+    let identity = identity(backend, clock, &found)?;
+    let epoch = cells::read::<EpochRecord>(backend)?;
+    let checkpoint = cells::read::<Checkpoint>(backend)?.map_or(Offset(0), |c| c.flushed);
+    let mut opening = Opening {
+        backend,
+        secret: identity.secret,
+        now_ms: clock.now().wall_ms,
+        buckets: open_buckets(backend, &found.buckets),
+        found,
+        report: Report { clean: epoch.is_none_or(|e| e.clean), ..Report::default() },
+        damage: None,
+    };
+    let (mut views, generations) = opening.base()?;
+    if views.segment_bytes == 0 {
+        views.segment_bytes = segment_bytes;
+    }
+    let chain = opening.chain(&views, &generations)?;
+    opening.judge(&chain, checkpoint.max(views.applied));
+    let segments = opening.settle(&chain)?;
+    let log = Arc::new(Log::new(identity.secret, segments));
+    opening.replay(&log, &mut views)?;
+    let sealed = opening.serve(&log, chain, &mut views)?;
+    let garbage = opening.garbage(&log, &generations);
+    let (next_epoch, queue_skips) = opening.epoch(epoch, clock.boot_id(), &views);
+    let Opening { buckets, report, damage, .. } = opening;
+    tracing::info!(?report, "opened");
+    Ok(Opened {
+        lock,
+        log,
+        views,
+        buckets,
+        generations,
+        sealed,
+        garbage,
+        next_epoch,
+        queue_skips,
+        checkpoint,
+        damage,
+        report,
+    })
+}
+
+fn find(backend: &dyn Backend) -> Result<Found> {
+    let list = backend.list().map_err(|e| Error::io(format!("cannot list {}", backend.describe()), e))?;
+    let mut found = Found::default();
+    for info in list {
+        match StreamKind::parse(&info.name) {
+            Some(StreamKind::Segment(at)) => found.segments.push((at, info.sealed)),
+            Some(kind @ StreamKind::Index(at)) => drop(found.indexes.insert(at, kind)),
+            Some(StreamKind::Bucket(at)) => found.buckets.push(at),
+            Some(StreamKind::Base(number)) => found.bases.push(number),
+            Some(StreamKind::Reserve) => {}
+            None => tracing::warn!(name = %info.name, "a stream that this version does not know; left alone"),
+        }
+    }
+    found.segments.sort_unstable();
+    found.bases.sort_unstable();
+    Ok(found)
+}
+
+fn identity(backend: &dyn Backend, clock: &dyn Clock, found: &Found) -> Result<Identity> {
+    if let Some(identity) = cells::read::<Identity>(backend)? {
+        return Ok(identity);
+    }
+    if !found.segments.is_empty() || !found.bases.is_empty() {
+        let text = format!("{} holds a log but no identity; it cannot be opened", backend.describe());
+        return Err(Error::new(ErrorKind::Corrupt, text));
+    }
+    let identity = Identity { secret: clock.random(), created_ms: clock.now().wall_ms };
+    cells::write(backend, &identity)?;
+    Ok(identity)
+}
+
+fn open_buckets(backend: &dyn Backend, found: &[Offset]) -> Buckets {
+    let open = |at: &Offset| {
+        let reader = backend.open(&StreamKind::Bucket(*at).name()).map_err(|e| Error::io("cannot open it", e));
+        reader.and_then(Bucket::open).inspect_err(|e| tracing::warn!(segment = %at, error = %e, "bucket")).ok()
+    };
+    found.iter().filter_map(|at| Some((*at, open(at)?))).collect()
+}
+
+struct Opening<'a> {
+    backend: &'a dyn Backend,
+    secret: u64,
+    now_ms: i64,
+    buckets: Buckets,
+    found: Found,
+    report: Report,
+    damage: Option<Error>,
+}
+
+impl Opening<'_> {
+    fn reader(&self, kind: StreamKind) -> Result<Arc<dyn StreamReader>> {
+        let name = kind.name();
+        self.backend.open(&name).map_err(|e| Error::io(format!("cannot open {name}"), e))
+    }
+
+    /// The newest base generation that can be read, and all that can.
+    fn base(&mut self) -> Result<(Views, VecDeque<Generation>)> {
+        let mut views = None;
+        let mut generations = VecDeque::new();
+        for (age, number) in self.found.bases.iter().rev().enumerate() {
+            let reader = self.reader(StreamKind::Base(*number))?;
+            let bytes = reader.read(0..reader.published()).map_err(|e| Error::io("cannot read a base", e));
+            match bytes.and_then(|bytes| Views::thaw(&bytes, &self.buckets, self.now_ms)) {
+                Ok(state) => {
+                    let buckets = state.bucket_segments();
+                    let generation = Generation { number: *number, at: state.applied, start: state.start, buckets };
+                    generations.push_front(generation);
+                    self.report.older_base |= views.is_none() && age > 0;
+                    views.get_or_insert(state);
+                }
+                Err(e) if e.kind() == ErrorKind::Version => return Err(e),
+                Err(error) => tracing::warn!(number, %error, "a base generation cannot be used"),
+            }
+        }
+        Ok((views.unwrap_or_else(|| Views::empty(self.now_ms)), generations))
+    }
+
+    /// Follows the log from its start: each segment's first frame names where the one before ended.
+    fn chain(&mut self, views: &Views, generations: &VecDeque<Generation>) -> Result<Chain> {
+        let mut chain = Chain { end: views.start, ..Chain::default() };
+        let oldest = generations.front().map_or(views.start, |g| g.start);
+        let starts: Vec<(Offset, bool)> = self.found.segments.clone();
+        let at = |start: Offset| starts.iter().position(|(s, _)| *s == start);
+        let mut next = if views.start == Offset(0) {
+            self.successor(Offset(0), &starts)?
+        } else {
+            at(oldest).or_else(|| at(views.start))
+        };
+        if next.is_none() && views.start == Offset(0) {
+            next = self.headless(&starts)?;
+        }
+        while let Some(i) = next {
+            let (start, sealed) = starts[i];
+            let segment = match self.indexed(start, sealed) {
+                Some((index, end)) => Found1 { start, end, sealed, index: Some(index), walked: false },
+                None => {
+                    let walk = self.walk(start)?;
+                    chain.flushed = chain.flushed.max(walk.flushed);
+                    if walk.frames == 0 {
+                        break;
+                    }
+                    chain.bad = walk.bad.map(|_| (start, walk));
+                    Found1 { start, end: walk.end, sealed, index: None, walked: true }
+                }
+            };
+            chain.end = segment.end;
+            chain.segments.push(segment);
+            let later = starts.get(i + 1..).unwrap_or_default();
+            next = self.successor(chain.end, later)?.map(|n| i + 1 + n);
+            if next.is_some() {
+                chain.bad = None;
+            }
+        }
+        Ok(chain)
+    }
+
+    /// No base and no first segment: what is left of a log whose bases are all lost.
+    fn headless(&mut self, starts: &[(Offset, bool)]) -> Result<Option<usize>> {
+        if self.found.bases.is_empty() {
+            return Ok(None);
+        }
+        for (i, (start, _)) in starts.iter().enumerate() {
+            if scan::previous_end(&self.bytes(*start)?, self.secret, *start).is_some() {
+                let text = "no base generation can be read and the log's first frames were trimmed; \
+                            the state is incomplete, repair it from a replica";
+                self.damage = Some(Error::new(ErrorKind::Corrupt, text).at(*start));
+                return Ok(Some(i));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The segment whose first frame says that the log before it ended at `end`.
+    fn successor(&self, end: Offset, later: &[(Offset, bool)]) -> Result<Option<usize>> {
+        for (i, (start, _)) in later.iter().enumerate() {
+            let named = scan::previous_end(&self.bytes(*start)?, self.secret, *start);
+            let hole = planted::is(Bug::HoleTakenForRoll) && named.is_some_and(|named| named >= end);
+            if named == Some(end) || hole {
+                return Ok(Some(i));
+            }
+        }
+        Ok(None)
+    }
+
+    fn bytes(&self, start: Offset) -> Result<Bytes> {
+        let reader = self.reader(StreamKind::Segment(start))?;
+        let all = 0..reader.published();
+        reader.read(all).map_err(|e| Error::io("cannot read the log", e).at(start))
+    }
+
+    /// A sealed segment's index file, if it is there and fits.
+    fn indexed(&self, start: Offset, sealed: bool) -> Option<(IndexFile, Offset)> {
+        let kind = self.found.indexes.get(&start).filter(|_| sealed)?;
+        let index = IndexFile::open(self.reader(*kind).ok()?)
+            .inspect_err(|error| tracing::warn!(segment = %start, %error, "an index file is built again"))
+            .ok()?;
+        let end = Offset(index.header().segment_end);
+        let len = self.reader(StreamKind::Segment(start)).ok()?.published();
+        (index.header().segment_start == start.0 && end == start.plus(len)).then_some((index, end))
+    }
+
+    fn walk(&mut self, start: Offset) -> Result<Walk> {
+        let bytes = self.bytes(start)?;
+        let walk = scan::walk(&bytes, self.secret, start);
+        self.report.walked_segments += 1;
+        self.report.walked_bytes += walk.end.0 - start.0;
+        tracing::info!(segment = %start, frames = walk.frames, end = %walk.end, "walked");
+        Ok(walk)
+    }
+
+    /// Decides between a torn tail and damage by the durable mark.
+    fn judge(&mut self, chain: &Chain, known: Offset) {
+        let mut behind = Behind::default();
+        let mut look = |found: Behind| {
+            behind.flushed = behind.flushed.max(found.flushed);
+            behind.frames += found.frames;
+            behind.bytes += found.bytes;
+        };
+        if let Some((start, walk)) = &chain.bad
+            && let Ok(bytes) = self.bytes(*start)
+        {
+            let from = usize::try_from(walk.end.0 - start.0).unwrap_or(usize::MAX);
+            look(scan::search(&bytes.slice(from.min(bytes.len())..), self.secret, walk.end));
+        }
+        for (start, _) in self.found.segments.iter().filter(|(start, _)| *start >= chain.end) {
+            self.bytes(*start).into_iter().for_each(|bytes| look(scan::search(&bytes, self.secret, *start)));
+        }
+        let mark = known.max(chain.flushed).max(behind.flushed);
+        self.report.end = chain.end;
+        self.report.mark = mark;
+        self.report.left_out = (behind.frames, behind.bytes);
+        if mark > chain.end && !planted::is(Bug::DamageCutAsTail) && self.damage.is_none() {
+            let why = chain.bad.as_ref().and_then(|(_, walk)| walk.bad);
+            let why = why.map_or_else(|| "the segment that follows is missing".to_owned(), |bad| bad.to_string());
+            let text = format!(
+                "the log is damaged below {mark}, which was durable: {why}; the store is read-only, \
+                 repair it from a replica"
+            );
+            tracing::error!(at = %chain.end, %mark, why, "damage below the durable mark");
+            self.damage = Some(Error::new(ErrorKind::ReadOnly, text).at(chain.end));
+        }
+    }
+
+    /// Writes the unflushed end again, and cuts and seals what was open. Leaves a damaged store as it is.
+    fn settle(&mut self, chain: &Chain) -> Result<Vec<Arc<Segment>>> {
+        let mut segments = Vec::new();
+        for found in &chain.segments {
+            if !found.sealed && self.damage.is_none() {
+                self.rewrite(found)?;
+            }
+            let reader = self.reader(StreamKind::Segment(found.start))?;
+            let checked = found.walked;
+            segments.push(Arc::new(Segment::ended(found.start, found.end, reader, checked)));
+        }
+        Ok(segments)
+    }
+
+    fn rewrite(&mut self, found: &Found1) -> Result<()> {
+        let name = StreamKind::Segment(found.start).name();
+        let failed = |e| Error::io(format!("cannot write the end of {name} again"), e).at(found.start);
+        let len = found.end.0 - found.start.0;
+        let from = self.report.mark.0.clamp(found.start.0, found.end.0) - found.start.0;
+        // Copied out first: no reader may be left when the writer opens.
+        let bytes = self.bytes(found.start)?;
+        let tail = usize::try_from(from).ok().zip(usize::try_from(len).ok()).and_then(|(f, l)| bytes.get(f..l));
+        let tail = tail.unwrap_or_default().to_vec();
+        drop(bytes);
+        if planted::is(Bug::ShownBeforeReflush) {
+            let writer = self.backend.reopen(&name, len).map_err(failed)?;
+            drop(writer);
+            return Ok(());
+        }
+        let mut writer = self.backend.reopen(&name, from).map_err(failed)?;
+        if !tail.is_empty() {
+            let window = writer.window(tail.len()).ok_or_else(|| failed(std::io::ErrorKind::Other.into()))?;
+            window.copy_from_slice(&tail);
+            writer.publish(tail.len());
+        }
+        self.report.rewritten_bytes += tail.len() as u64;
+        let control = writer.control();
+        control.flush(len).map_err(failed)?;
+        control.seal(len).map_err(failed)
+    }
+
+    /// Folds everything above the base into the state.
+    fn replay(&mut self, log: &Log, views: &mut Views) -> Result<()> {
+        let mut effects = Effects::default();
+        for segment in log.segments().iter() {
+            let end = segment.len() + segment.start.0;
+            if Offset(end) <= views.applied {
+                continue;
+            }
+            if views.applied != Offset(0) && segment.start > views.applied {
+                views.end_segment();
+            }
+            let bytes = segment.bytes()?;
+            let skip = views.applied.0.saturating_sub(segment.start.0);
+            let mut rest = usize::try_from(skip).ok().and_then(|skip| bytes.get(skip..)).unwrap_or_default();
+            let context = Context { segment: segment.start, units: false, replay: true };
+            let mut at = segment.start.plus(skip);
+            while !rest.is_empty() {
+                let corrupt = |why: String| Error::new(ErrorKind::Corrupt, format!("damaged log: {why}")).at(at);
+                let frame = Frame::parse(rest, self.secret, at).map_err(|bad| corrupt(bad.to_string()))?;
+                views.apply(&frame, context, &mut effects).map_err(|bad| corrupt(bad.to_string()))?;
+                self.report.applied_frames += 1;
+                at = frame.end();
+                rest = &rest[frame.bytes.len()..];
+            }
+        }
+        match effects.diverged {
+            Some((end, stored, own)) => {
+                let text = format!("the state's digest at {end} is {own:016x}, the log says {stored:016x}");
+                Err(Error::new(ErrorKind::Corrupt, text).at(end))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Gives every segment an index file and serves its queues from it.
+    fn serve(&mut self, log: &Log, chain: Chain, views: &mut Views) -> Result<BTreeMap<Offset, i64>> {
+        let mut sealed = BTreeMap::new();
+        for (segment, found) in log.segments().iter().zip(chain.segments) {
+            let voids = views.voids_in(segment.start, found.end);
+            let index = match found.index {
+                Some(index) => index,
+                None if self.damage.is_none() => index_segment(self.backend, self.secret, segment, &voids)?,
+                None => {
+                    let bytes = build_index(self.secret, segment, &voids)?;
+                    let reader = Arc::new(InMemory(bytes.into()));
+                    let unusable = |e| Error::new(ErrorKind::Corrupt, format!("index: {e}"));
+                    IndexFile::open(reader).map_err(unusable)?
+                }
+            };
+            sealed.insert(segment.start, index.header().last_store_ms);
+            if segment.start >= views.start {
+                views.install_index(segment.start, &Arc::new(index));
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// Streams that nothing names any more; they go once the frame that names the log's end is flushed.
+    fn garbage(&self, log: &Log, generations: &VecDeque<Generation>) -> Vec<(Offset, StreamKind)> {
+        if self.damage.is_some() {
+            return Vec::new();
+        }
+        let live: Vec<Offset> = log.segments().iter().map(|s| s.start).collect();
+        let dead = |at: &Offset| !live.contains(at);
+        let segments = self.found.segments.iter().map(|(at, _)| *at).filter(dead).map(StreamKind::Segment);
+        let indexes = self.found.indexes.keys().copied().filter(dead).map(StreamKind::Index);
+        let buckets =
+            self.found.buckets.iter().copied().filter(|b| !self.buckets.contains_key(b)).map(StreamKind::Bucket);
+        let known = |number: &u64| !generations.iter().any(|g| g.number == *number);
+        let bases = self.found.bases.iter().copied().filter(known).map(StreamKind::Base);
+        segments.chain(indexes).chain(buckets).chain(bases).map(|kind| (self.report.end, kind)).collect()
+    }
+
+    /// The epoch that the first append will open, and the queue skips it will name.
+    fn epoch(&mut self, cell: Option<EpochRecord>, boot_id: u128, views: &Views) -> (Epoch, u32) {
+        let of_streams = self.found.segments.last().map_or(Epoch(0), |(at, _)| at.epoch());
+        let of_cell = cell.map_or(Epoch(0), |c| c.epoch);
+        let last = if planted::is(Bug::FirstOffsetReused) {
+            self.report.end.epoch()
+        } else {
+            of_streams.max(of_cell).max(self.report.end.epoch())
+        };
+        let promised = cell.map_or(0, |c| c.queue_skips).max(views.queue_skips);
+        self.report.skipped = cell.is_some_and(|c| c.commit_rule == 0 && c.boot_id != boot_id && !c.clean);
+        (last.next().unwrap_or(last), promised + u32::from(self.report.skipped))
+    }
+}

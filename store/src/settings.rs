@@ -1,0 +1,94 @@
+//! Settings of topics and groups: what is folded into the state, never read from configuration.
+
+use crate::codec::{Malformed, Reader, Writer};
+
+/// Permission bit: may be read.
+pub const PERM_READ: u8 = 4;
+/// Permission bit: may be written.
+pub const PERM_WRITE: u8 = 2;
+
+/// A topic's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicConfig {
+    /// Its name.
+    pub name: String,
+    /// Queues that consumers read, 1 or more.
+    pub read_queues: u32,
+    /// Queues that producers write, 1 or more.
+    pub write_queues: u32,
+    /// Permission bits: 4 read, 2 write, 1 inherit.
+    pub perm: u8,
+    /// RocketMQ's system flag of the topic.
+    pub sys_flag: i32,
+    /// Whether its messages are kept in one global order.
+    pub order: bool,
+}
+
+impl TopicConfig {
+    /// A readable and writable topic of `queues` queues.
+    #[must_use]
+    pub fn new(name: impl Into<String>, queues: u32) -> Self {
+        Self {
+            name: name.into(),
+            read_queues: queues,
+            write_queues: queues,
+            perm: PERM_READ | PERM_WRITE,
+            sys_flag: 0,
+            order: false,
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut Writer) {
+        out.u32(self.read_queues).u32(self.write_queues).u8(self.perm);
+        out.i32(self.sys_flag).u8(u8::from(self.order));
+    }
+
+    pub(crate) fn decode(name: &str, r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            name: name.to_owned(),
+            read_queues: r.u32()?,
+            write_queues: r.u32()?,
+            perm: r.u8()?,
+            sys_flag: r.i32()?,
+            order: r.u8()? != 0,
+        })
+    }
+}
+
+/// A consumer group's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// Its name.
+    pub name: String,
+    /// Whether it may consume.
+    pub consume: bool,
+    /// Whether its clients may consume as a broadcast.
+    pub broadcast: bool,
+    /// Queues of its retry topic; 0 switches retries off.
+    pub retry_queues: u32,
+    /// Failures after which a message goes to the dead-letter topic.
+    pub attempts_max: i32,
+}
+
+impl GroupConfig {
+    /// RocketMQ's defaults: one retry queue, 16 attempts.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), consume: true, broadcast: true, retry_queues: 1, attempts_max: 16 }
+    }
+
+    pub(crate) fn encode(&self, out: &mut Writer) {
+        out.u8(u8::from(self.consume)).u8(u8::from(self.broadcast));
+        out.u32(self.retry_queues).i32(self.attempts_max);
+    }
+
+    pub(crate) fn decode(name: &str, r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            name: name.to_owned(),
+            consume: r.u8()? != 0,
+            broadcast: r.u8()? != 0,
+            retry_queues: r.u32()?,
+            attempts_max: r.i32()?,
+        })
+    }
+}

@@ -1,0 +1,590 @@
+//! The shell around the engine: locks, threads and wake-ups, and no decisions.
+//!
+//! Without threads the caller drives it: [`Core::step`] decides and performs everything that is to be done.
+//! With threads three of them do the same: the flusher flushes, the engine thread applies and fires, the
+//! helper performs what may block. Any of them may step; one at a time does.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering, fence};
+use std::task::Waker;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use backends::Backend;
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::clock::Clock;
+use crate::commitlog::{Cursors, Log};
+use crate::engine::{Action, Appended, Appender, Applier, Event, Need, OpDraft, Step, perform};
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::Wait;
+use crate::offset::Offset;
+use crate::options::{CommitRule, Options};
+use crate::planted::{self, Bug};
+use crate::views::{Effects, Views};
+
+/// How long an append waits for space that is being prepared.
+const SPACE_WAIT: Duration = Duration::from_secs(5);
+
+/// A flag that a thread sleeps on.
+#[derive(Debug, Default)]
+struct Signal {
+    raised: AtomicBool,
+    lock: Mutex<()>,
+    condvar: Condvar,
+}
+
+impl Signal {
+    fn raise(&self) {
+        if !self.raised.load(Ordering::Relaxed) && !self.raised.swap(true, Ordering::AcqRel) {
+            drop(self.lock.lock());
+            self.condvar.notify_one();
+        }
+    }
+
+    fn wait(&self, at_most: Duration) {
+        let mut guard = self.lock.lock();
+        if !self.raised.load(Ordering::Acquire) {
+            self.condvar.wait_for(&mut guard, at_most);
+        }
+        self.raised.store(false, Ordering::Release);
+    }
+}
+
+/// Those who wait for a cursor.
+#[derive(Debug, Default)]
+struct Waiters {
+    count: AtomicUsize,
+    wakers: Mutex<Vec<(Wait, Offset, Waker)>>,
+    moved: Condvar,
+}
+
+/// Everything that the threads and callers of one store share.
+pub(crate) struct Core {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: Options,
+    pub(crate) log: Arc<Log>,
+    pub(crate) cursors: Arc<Cursors>,
+    pub(crate) appender: Mutex<Appender>,
+    pub(crate) applier: Mutex<Applier>,
+    pub(crate) views: RwLock<Views>,
+    /// Cancels that somebody waits for: by frame, and the answer once it is decided.
+    pub(crate) cancels: Mutex<HashMap<Offset, Option<bool>>>,
+    events: Mutex<Vec<Event>>,
+    todo: Mutex<VecDeque<Action>>,
+    waiters: Waiters,
+    engine: Signal,
+    flusher: Signal,
+    planned_ms: AtomicI64,
+    stop: AtomicBool,
+    helper: Mutex<Option<Sender<Action>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) closed: AtomicBool,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("at", &self.backend.describe()).field("cursors", &self.cursors).finish()
+    }
+}
+
+/// The two halves and what they share.
+pub(crate) struct Parts {
+    pub(crate) log: Arc<Log>,
+    pub(crate) cursors: Arc<Cursors>,
+    pub(crate) appender: Appender,
+    pub(crate) applier: Applier,
+    pub(crate) views: Views,
+}
+
+impl Core {
+    pub(crate) fn new(backend: Arc<dyn Backend>, clock: Arc<dyn Clock>, options: Options, parts: Parts) -> Self {
+        Self {
+            backend,
+            clock,
+            options,
+            log: parts.log,
+            cursors: parts.cursors,
+            appender: Mutex::new(parts.appender),
+            applier: Mutex::new(parts.applier),
+            views: RwLock::new(parts.views),
+            cancels: Mutex::default(),
+            events: Mutex::default(),
+            todo: Mutex::default(),
+            waiters: Waiters::default(),
+            engine: Signal::default(),
+            flusher: Signal::default(),
+            planned_ms: AtomicI64::new(i64::MIN),
+            stop: AtomicBool::new(false),
+            helper: Mutex::new(None),
+            threads: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    // ---- appending -------------------------------------------------------------------------
+
+    /// Appends one frame; waits for space that is being prepared.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing was written.
+    pub(crate) fn append(&self, wait: Wait, ops: &mut [OpDraft<'_>]) -> Result<Appended> {
+        let mut tried = false;
+        loop {
+            let now = self.clock.now();
+            let mut appender = self.appender.lock();
+            let need = match appender.append(now, wait, ops) {
+                Ok(appended) => {
+                    if wait == Wait::Flushed && self.options.commit == CommitRule::Appended {
+                        appender.want_flush();
+                        self.flusher.raise();
+                    }
+                    drop(appender);
+                    self.appended();
+                    return Ok(appended);
+                }
+                Err(Need::Refused(error)) => return Err(error),
+                Err(need) => need,
+            };
+            if tried && appender.is_full() {
+                let text = format!("no space is left at {}; free some and try again", self.backend.describe());
+                return Err(Error::new(ErrorKind::Full, text));
+            }
+            let mut actions = Vec::new();
+            appender.requests(Some(&need), true, &mut actions);
+            drop(appender);
+            self.enqueue(actions);
+            self.wait_for_space(tried)?;
+            tried = true;
+        }
+    }
+
+    /// Somebody has to look at the new tail.
+    fn appended(&self) {
+        if self.options.threads {
+            match self.options.commit {
+                CommitRule::Flushed => self.flusher.raise(),
+                CommitRule::Appended => self.engine.raise(),
+            }
+        }
+    }
+
+    fn wait_for_space(&self, again: bool) -> Result<()> {
+        if self.options.threads {
+            self.engine.raise();
+            let mut guard = self.waiters.wakers.lock();
+            self.waiters.count.fetch_add(1, Ordering::SeqCst);
+            let slice = if again { SPACE_WAIT } else { SPACE_WAIT / 100 };
+            self.waiters.moved.wait_for(&mut guard, slice);
+            self.waiters.count.fetch_sub(1, Ordering::SeqCst);
+            return Ok(());
+        }
+        while self.perform_one() {}
+        self.take_events();
+        Ok(())
+    }
+
+    pub(crate) fn enqueue(&self, actions: Vec<Action>) {
+        let helper = self.helper.lock();
+        for action in actions {
+            match helper.as_ref() {
+                Some(helper) => drop(helper.send(action)),
+                None => self.todo.lock().push_back(action),
+            }
+        }
+    }
+
+    // ---- stepping --------------------------------------------------------------------------
+
+    /// Performs the oldest action that waits, on the caller's thread. False if none waits.
+    pub(crate) fn perform_one(&self) -> bool {
+        let action = self.todo.lock().pop_front();
+        let Some(action) = action else { return false };
+        let event = perform(&*self.backend, &self.log, action);
+        self.events.lock().push(event);
+        true
+    }
+
+    /// Hands events for the appender to it at once, so that a waiting producer can go on.
+    fn take_events(&self) {
+        let events = std::mem::take(&mut *self.events.lock());
+        let now = self.clock.now();
+        let mut appender = self.appender.lock();
+        let rest: Vec<Event> = events.into_iter().filter_map(|event| appender.handle(event, now)).collect();
+        drop(appender);
+        self.events.lock().extend(rest);
+    }
+
+    /// Decides what is to be done now, and queues it. `None` if another thread is at it.
+    pub(crate) fn decide(&self) -> Option<Step> {
+        let mut applier = self.applier.try_lock()?;
+        let mut step = Step::default();
+        self.take_events();
+        let now = self.clock.now();
+        let now_ms = self.appender.lock().owner_ms(now);
+        let events = std::mem::take(&mut *self.events.lock());
+        let mut actions = Vec::new();
+        if !events.is_empty() {
+            let mut views = self.views.write();
+            events.into_iter().for_each(|event| applier.handle(event, &mut views, now_ms));
+            applier.plan_removals(&views, &mut actions);
+        }
+        if self.appender.lock().stopped().is_none() {
+            step.again = self.apply(&mut applier);
+            self.fire(&mut applier, now_ms, &mut actions, &mut step);
+        }
+        self.enqueue(actions);
+        drop(applier);
+        self.wake();
+        Some(step)
+    }
+
+    /// Commits and applies; true if more is there.
+    fn apply(&self, applier: &mut Applier) -> bool {
+        applier.commit();
+        let mut effects = Effects::default();
+        let mut views = self.views.write();
+        let applied = applier.apply(&mut views, &mut effects);
+        drop(views);
+        self.deliver(&effects);
+        applied.unwrap_or_else(|error| {
+            tracing::error!(%error, "the store stops");
+            self.appender.lock().stop(ErrorKind::Corrupt, error.to_string());
+            false
+        })
+    }
+
+    fn deliver(&self, effects: &Effects) {
+        if !effects.cancels.is_empty() {
+            let mut cancels = self.cancels.lock();
+            for (frame, done) in &effects.cancels {
+                cancels.entry(*frame).and_modify(|answer| *answer = Some(*done));
+            }
+        }
+        if let Some(observer) = &self.options.observer {
+            let names: Vec<_> = {
+                let views = self.views.read();
+                let name = |(topic, queue, end, tags): &(usize, u32, u64, i64)| {
+                    (Arc::clone(&views.topics[*topic].name), *queue, *end, *tags)
+                };
+                effects.arrived.iter().map(name).collect()
+            };
+            names.iter().for_each(|(topic, queue, end, tags)| observer.arrived(topic, *queue, *end, *tags));
+        }
+    }
+
+    fn fire(&self, applier: &mut Applier, now_ms: i64, actions: &mut Vec<Action>, step: &mut Step) {
+        let due = self.views.read().timers.next_due_ms();
+        if due.is_some_and(|due| due <= now_ms) || applier.overdue() > 0 {
+            applier.collect_due(&mut self.views.write(), now_ms, actions);
+        }
+        let now = self.clock.now();
+        let mut appender = self.appender.lock();
+        let mut need = None;
+        loop {
+            match applier.fire(&mut appender, now) {
+                Ok(true) => step.again = true,
+                Ok(false) => break,
+                Err(lacking) => {
+                    need = Some(lacking);
+                    break;
+                }
+            }
+        }
+        let views = self.views.read();
+        if let Err(lacking) = applier.append_upkeep(&mut appender, &views, now) {
+            need.get_or_insert(lacking);
+        }
+        applier.plan(&mut appender, &views, now_ms, actions);
+        appender.requests(need.as_ref(), false, actions);
+        step.next_ms = applier.next_ms(&views, &appender, now_ms);
+        if appender.flush_since().is_some() && self.options.commit == CommitRule::Flushed {
+            self.flusher.raise();
+        }
+    }
+
+    /// Runs one flush on the caller's thread. False if there was nothing to flush.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Poisoned`]: the flush failed and the store is stopped.
+    pub(crate) fn flush(&self) -> Result<bool> {
+        let Some(job) = self.appender.lock().flush_job() else { return Ok(false) };
+        let _span = tracing::trace_span!("flush", upto = %job.upto).entered();
+        let mut done = job.run();
+        if done.is_err() && planted::is(Bug::FailedFlushRetried) {
+            done = Ok(());
+        }
+        let now_ms = {
+            let mut appender = self.appender.lock();
+            let now_ms = appender.owner_ms(self.clock.now());
+            match &done {
+                Ok(()) => appender.flushed(&job, now_ms),
+                Err(error) => {
+                    tracing::error!(%error, "a flush failed; the store is poisoned");
+                    let text = format!("a flush failed ({error}); close the store and open it again");
+                    appender.stop(ErrorKind::Poisoned, text);
+                }
+            }
+            now_ms
+        };
+        let _ = now_ms;
+        self.wake();
+        match done {
+            Ok(()) => Ok(true),
+            Err(error) => Err(Error::new(ErrorKind::Poisoned, format!("a flush failed: {error}"))),
+        }
+    }
+
+    /// Whether the commit rule or a waiter wants a flush by now; else when one will be due, owner milliseconds.
+    fn flush_due(&self) -> std::result::Result<(), Option<i64>> {
+        let mut appender = self.appender.lock();
+        if appender.stopped().is_some() {
+            return Err(None);
+        }
+        let since = appender.flush_since().ok_or(None)?;
+        let interval = i64::try_from(self.options.flush_interval_ms).unwrap_or(i64::MAX);
+        let due = since.saturating_add(interval);
+        let now_ms = appender.owner_ms(self.clock.now());
+        let big = appender.unflushed_bytes() > self.options.unflushed_bytes_max / 4;
+        let now = self.options.commit == CommitRule::Flushed || since == i64::MIN || due <= now_ms || big;
+        if now { Ok(()) } else { Err(Some(due)) }
+    }
+
+    /// Decides and performs, on the caller's thread, until nothing is left to do at this moment.
+    pub(crate) fn step(&self) -> Step {
+        loop {
+            let mut worked = false;
+            if self.flush_due().is_ok() {
+                worked |= matches!(self.flush(), Ok(true));
+            }
+            let Some(step) = self.decide() else { return Step::default() };
+            while self.perform_one() {
+                worked = true;
+            }
+            if !(worked || step.again) {
+                return step;
+            }
+        }
+    }
+
+    // ---- waiting ---------------------------------------------------------------------------
+
+    /// Whether `end` is reached at this level; an error if it never will be.
+    pub(crate) fn reached(&self, wait: Wait, end: Offset) -> Result<bool> {
+        let cursor = match wait {
+            Wait::Appended => return Ok(true),
+            Wait::Flushed => self.cursors.flushed(),
+            Wait::Committed if planted::is(Bug::AckBeforeFlush) => self.cursors.tail(),
+            Wait::Committed => self.cursors.applied(),
+        };
+        if cursor >= end {
+            return Ok(true);
+        }
+        match self.appender.lock().stopped() {
+            Some(error) => Err(error),
+            None => Ok(false),
+        }
+    }
+
+    /// Waits until `end` is reached at this level.
+    ///
+    /// # Errors
+    /// Why it never will be. Whether the frame survives is then not known.
+    pub(crate) fn wait(&self, wait: Wait, end: Offset) -> Result<()> {
+        while !self.reached(wait, end)? {
+            if !self.options.threads {
+                self.step();
+                if !self.reached(wait, end)? {
+                    self.flush()?;
+                }
+                continue;
+            }
+            if self.options.commit == CommitRule::Appended && wait == Wait::Committed {
+                self.help();
+                if self.reached(wait, end)? {
+                    return Ok(());
+                }
+            }
+            let mut guard = self.waiters.wakers.lock();
+            self.waiters.count.fetch_add(1, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            let ready = self.reached(wait, end);
+            if matches!(ready, Ok(false)) {
+                self.waiters.moved.wait_for(&mut guard, Duration::from_secs(1));
+            }
+            self.waiters.count.fetch_sub(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// Waits until something beyond `seen` was applied, or the time is up.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] if the store is closed.
+    pub(crate) fn wait_beyond(&self, seen: Offset, at_most: Duration) -> Result<()> {
+        let mut guard = self.waiters.wakers.lock();
+        self.waiters.count.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if self.cursors.applied() <= seen && !self.closed.load(Ordering::Acquire) {
+            self.waiters.moved.wait_for(&mut guard, at_most);
+        }
+        self.waiters.count.fetch_sub(1, Ordering::SeqCst);
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the store was closed"));
+        }
+        Ok(())
+    }
+
+    /// Wakes `waker` once `end` is reached at this level, or never will be.
+    pub(crate) fn wake_at(&self, wait: Wait, end: Offset, waker: &Waker) {
+        let mut wakers = self.waiters.wakers.lock();
+        self.waiters.count.fetch_add(1, Ordering::SeqCst);
+        wakers.push((wait, end, waker.clone()));
+        drop(wakers);
+        fence(Ordering::SeqCst);
+        if !matches!(self.reached(wait, end), Ok(false)) {
+            self.wake();
+        }
+    }
+
+    /// Tells everybody who waits that a cursor moved, or that none will move any more.
+    pub(crate) fn wake(&self) {
+        fence(Ordering::SeqCst);
+        if self.waiters.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let stopped = self.appender.lock().stopped().is_some();
+        let mut ready = Vec::new();
+        let mut wakers = self.waiters.wakers.lock();
+        wakers.retain(|(wait, end, waker)| {
+            let cursor = match wait {
+                Wait::Appended => self.cursors.tail(),
+                Wait::Flushed => self.cursors.flushed(),
+                Wait::Committed => self.cursors.applied(),
+            };
+            let done = stopped || cursor >= *end;
+            if done {
+                ready.push(waker.clone());
+            }
+            !done
+        });
+        self.waiters.count.fetch_sub(ready.len(), Ordering::SeqCst);
+        self.waiters.moved.notify_all();
+        drop(wakers);
+        ready.into_iter().for_each(Waker::wake);
+    }
+
+    // ---- threads ---------------------------------------------------------------------------
+
+    /// Steps on a thread that happens to be here, if no other is at it, and tells the engine thread.
+    fn help(&self) {
+        while let Some(step) = self.decide() {
+            self.replan(step);
+            if !step.again {
+                break;
+            }
+        }
+    }
+
+    /// Sees to it that the engine thread wakes in time for what a step on another thread found.
+    fn replan(&self, step: Step) {
+        let next = step.next_ms.unwrap_or(i64::MAX);
+        if next < self.planned_ms.load(Ordering::SeqCst) {
+            self.engine.raise();
+        }
+    }
+
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The operating system's, if it has no thread to give.
+    pub(crate) fn start(self: &Arc<Self>) -> Result<()> {
+        if !self.options.threads {
+            return Ok(());
+        }
+        let (send, receive) = unbounded();
+        let waiting: Vec<Action> = self.todo.lock().drain(..).collect();
+        waiting.into_iter().for_each(|action| drop(send.send(action)));
+        *self.helper.lock() = Some(send);
+        let spawn = |name: &str, run: Box<dyn FnOnce(&Core) + Send>| {
+            let core = Arc::clone(self);
+            std::thread::Builder::new()
+                .name(format!("mainspring-{name}"))
+                .spawn(move || run(&core))
+                .map_err(|e| Error::io(format!("cannot start the {name} thread"), e))
+        };
+        let threads = vec![
+            spawn("flusher", Box::new(|core| core.run_flusher()))?,
+            spawn("engine", Box::new(|core| core.run_engine()))?,
+            spawn("helper", Box::new(move |core| core.run_helper(&receive)))?,
+        ];
+        *self.threads.lock() = threads;
+        Ok(())
+    }
+
+    fn run_engine(&self) {
+        while !self.stop.load(Ordering::Acquire) {
+            let step = self.decide();
+            let pause = match step {
+                None => Duration::from_millis(1),
+                Some(step) if step.again => continue,
+                Some(step) => {
+                    self.planned_ms.store(step.next_ms.unwrap_or(i64::MAX), Ordering::SeqCst);
+                    let now_ms = self.appender.lock().owner_ms(self.clock.now());
+                    let until = step.next_ms.map_or(1000, |next| next.saturating_sub(now_ms));
+                    Duration::from_millis(u64::try_from(until).unwrap_or(0).min(1000))
+                }
+            };
+            if !pause.is_zero() {
+                self.engine.wait(pause);
+            }
+            self.planned_ms.store(i64::MIN, Ordering::SeqCst);
+        }
+    }
+
+    fn run_flusher(&self) {
+        while !self.stop.load(Ordering::Acquire) {
+            match self.flush_due() {
+                Ok(()) => {
+                    let _ = self.flush(); // a failure has stopped the store and is told to whoever waits
+                    self.help();
+                }
+                Err(due) => {
+                    let now_ms = self.appender.lock().owner_ms(self.clock.now());
+                    let interval = i64::try_from(self.options.flush_interval_ms).unwrap_or(1000);
+                    let idle = if self.options.commit == CommitRule::Flushed { 1000 } else { interval };
+                    let pause = due.map_or(idle, |due| due.saturating_sub(now_ms)).clamp(1, 1000);
+                    self.flusher.wait(Duration::from_millis(pause.unsigned_abs()));
+                }
+            }
+        }
+    }
+
+    fn run_helper(&self, actions: &Receiver<Action>) {
+        for action in actions {
+            let event = perform(&*self.backend, &self.log, action);
+            self.events.lock().push(event);
+            self.take_events();
+            self.engine.raise();
+            self.wake();
+        }
+    }
+
+    /// Ends the threads. Called once, with nothing left to do.
+    pub(crate) fn stop_threads(&self) {
+        self.stop.store(true, Ordering::Release);
+        *self.helper.lock() = None;
+        self.engine.raise();
+        self.flusher.raise();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join(); // a thread that panicked has stopped already
+            }
+        }
+        self.wake();
+    }
+}

@@ -1,0 +1,94 @@
+//! The store in figures, as values.
+
+use crate::offset::Offset;
+use crate::store::Store;
+
+/// A snapshot of a store's figures. Counters start at zero when the store is opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// First position of the log.
+    pub start: Offset,
+    /// First position not applied.
+    pub applied: Offset,
+    /// First position not committed.
+    pub committed: Offset,
+    /// First position not flushed.
+    pub flushed: Offset,
+    /// First unwritten position.
+    pub tail: Offset,
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// Bytes appended and not flushed.
+    pub unflushed_bytes: u64,
+    /// Segments of the log.
+    pub segments: usize,
+    /// Topics that have settings.
+    pub topics: usize,
+    /// Consumer groups.
+    pub groups: usize,
+    /// Timers that are pending, exactly.
+    pub timers_pending: usize,
+    /// Timers that are due and not fired yet.
+    pub timers_overdue: usize,
+    /// Timers whose record cannot be read; they are among the pending ones.
+    pub timers_quarantined: usize,
+    /// Timers that fired.
+    pub fires: u64,
+    /// Fires that were void because a cancel stands before them.
+    pub voids: u64,
+    /// When the next timer is due, owner milliseconds.
+    pub next_due_ms: Option<i64>,
+    /// By how much a wall clock that was not adopted is ahead, milliseconds.
+    pub clock_held_ms: Option<i64>,
+    /// Why appends are refused, if they are.
+    pub stopped: Option<String>,
+    /// Whether the medium had no space when it was last asked for some.
+    pub full: bool,
+    /// Segments that ended within an epoch.
+    pub rolls: u64,
+    /// Index files written.
+    pub indexes: u64,
+    /// Due buckets written.
+    pub buckets: u64,
+    /// Base generations written.
+    pub bases: u64,
+    /// Trims appended.
+    pub trims: u64,
+}
+
+impl Stats {
+    pub(crate) fn of(store: &Store) -> Self {
+        let core = store.core();
+        let mut stats = Self {
+            committed: core.cursors.committed(),
+            flushed: core.cursors.flushed(),
+            tail: core.cursors.tail(),
+            log_bytes: core.log.len_bytes(),
+            segments: core.log.segments().len(),
+            ..Self::default()
+        };
+        {
+            let applier = core.applier.lock();
+            let counts = applier.upkeep().counts;
+            (stats.fires, stats.voids) = applier.fire_counts();
+            stats.timers_overdue = applier.overdue();
+            stats.timers_quarantined = applier.quarantined().len();
+            (stats.rolls, stats.indexes, stats.buckets) = (counts.rolls, counts.indexes, counts.buckets);
+            (stats.bases, stats.trims) = (counts.bases, counts.trims);
+        }
+        {
+            let views = core.views.read();
+            (stats.start, stats.applied) = (views.start, views.applied);
+            stats.topics = views.topics().filter(|t| t.config.is_some()).count();
+            stats.groups = views.groups().count();
+            stats.timers_pending = views.timers.len();
+            stats.next_due_ms = views.timers.next_due_ms();
+        }
+        let appender = core.appender.lock();
+        stats.unflushed_bytes = appender.unflushed_bytes();
+        stats.clock_held_ms = appender.clock_held_ms();
+        stats.stopped = appender.stopped().map(|e| e.to_string());
+        stats.full = appender.is_full();
+        stats
+    }
+}

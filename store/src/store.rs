@@ -1,0 +1,631 @@
+//! The store: opens, wires and owns; the work is done behind it.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use backends::{Backend, Lock};
+use parking_lot::Mutex;
+
+use crate::cells::{self, EpochRecord};
+use crate::clock::{Clock, OwnerClock, SystemClock};
+use crate::commitlog::Cursors;
+use crate::engine::{
+    Appender, Applier, EpochPlan, FIRE_ID, FIRE_ID_ROOM, Limits, OpDraft, Placement, QueueChoice, RecordDraft,
+    Step, UpkeepOptions,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::{Op, OpKind, Wait};
+use crate::hash;
+use crate::message::{Ack, Cancel, Handle, Message, Scheduled};
+use crate::naming::StreamKind;
+use crate::offset::Offset;
+use crate::options::{CommitRule, Options};
+use crate::pending::Pending;
+use crate::record::{Draft, Limits as RecordLimits, Prepared, properties};
+use crate::recovery::{self, Report};
+use crate::settings::{GroupConfig, TopicConfig};
+use crate::shell::{Core, Parts};
+use crate::stats::Stats;
+
+/// A message store: one log, and everything else as views of it. Clones share it.
+///
+/// Dropping the last clone closes it; only [`Store::close`] tells whether that succeeded.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) core: Arc<Core>,
+    pub(crate) report: Report,
+    pub(crate) consumers: Mutex<HashSet<(String, String)>>,
+    closing: Mutex<Option<Box<dyn Lock>>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("core", &self.core).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "a store was dropped and did not close in order");
+        }
+    }
+}
+
+#[cfg(feature = "mmap")]
+impl Store {
+    /// Opens the store in a directory, created if absent, with default options.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Locked`] naming the process that holds it, [`ErrorKind::Version`], [`ErrorKind::Corrupt`],
+    /// or what the file system says.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// Opens the store in a directory with these options.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and [`ErrorKind::Invalid`] for options out of range.
+    pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let path = path.as_ref();
+        let backend = backends_mmap::MmapBackend::open(path)
+            .map_err(|e| Error::io(format!("cannot open the store directory {}", path.display()), e))?;
+        Self::open_on(Arc::new(backend), Arc::new(SystemClock), options)
+    }
+}
+
+impl Store {
+    /// Opens the store on any medium and clock.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and [`ErrorKind::Invalid`] for options out of range.
+    pub fn open_on(backend: Arc<dyn Backend>, clock: Arc<dyn Clock>, options: Options) -> Result<Self> {
+        options.validate()?;
+        let opened = recovery::open(&*backend, &*clock, options.segment_bytes)?;
+        let cursors = Arc::new(Cursors::at(opened.report.end));
+        let record = EpochRecord {
+            epoch: opened.next_epoch,
+            node: options.node,
+            commit_rule: u8::from(options.commit == CommitRule::Flushed),
+            boot_id: clock.boot_id(),
+            clean: false,
+            queue_skips: opened.queue_skips,
+        };
+        let limits = Limits {
+            frame_bytes_max: options.frame_bytes_max(),
+            unflushed_bytes_max: options.unflushed_bytes_max,
+            segment_bytes: options.segment_bytes,
+            reserve_bytes: options.reserve_bytes,
+            store_host: options.store_host,
+        };
+        let owner = OwnerClock::open(opened.views.owner_ms, clock.now());
+        let plan = EpochPlan { record, previous_end: opened.report.end };
+        let (log, views) = (opened.log, opened.views);
+        let mut appender = Appender::new(limits, Arc::clone(&cursors), Arc::clone(&log), plan, (owner, &views));
+        if let Some(damage) = opened.damage {
+            appender.stop(ErrorKind::ReadOnly, damage.to_string());
+        }
+        let mut applier = Applier::new(
+            options.commit,
+            Arc::clone(&cursors),
+            Arc::clone(&log),
+            opened.buckets,
+            UpkeepOptions {
+                near_horizon_ms: options.near_horizon_ms,
+                retention_ms: options.retention_ms,
+                retention_bytes: options.retention_bytes,
+                fire_reserve_bytes: options.fire_reserve_bytes,
+            },
+        );
+        let mut views = views;
+        applier.upkeep_mut().adopt_all(&mut views);
+        applier.upkeep_mut().found(
+            opened.sealed,
+            opened.generations,
+            opened.garbage,
+            opened.checkpoint,
+            &views,
+        );
+        let parts = Parts { log, cursors, appender, applier, views };
+        let core = Arc::new(Core::new(backend, clock, options, parts));
+        core.start()?;
+        let inner = Inner {
+            core,
+            report: opened.report,
+            consumers: Mutex::default(),
+            closing: Mutex::new(Some(opened.lock)),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What opening the store found and did.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.inner.report
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.inner.core
+    }
+
+    fn usable(&self) -> Result<()> {
+        if self.core().closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the store was closed"));
+        }
+        Ok(())
+    }
+
+    // ---- messages --------------------------------------------------------------------------
+
+    /// Appends a message and waits, if asked to, until it is committed.
+    ///
+    /// The message stands in the log when this returns; [`Pending::wait`] returns once it is safe by the
+    /// store's commit rule and visible to consumers. Dropping the wait cancels nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] and [`ErrorKind::Full`] may be tried again; [`ErrorKind::Invalid`] and
+    /// [`ErrorKind::TooLarge`] name the field; [`ErrorKind::Poisoned`], [`ErrorKind::ReadOnly`] and
+    /// [`ErrorKind::Closed`] need a reopen. Nothing was written in any of these cases.
+    pub fn append(&self, message: Message) -> Result<Pending<Ack>> {
+        let properties = message.raw_properties();
+        let draft = message.draft(&properties);
+        let queue = choice(&draft, message.order_key());
+        let placed = self.append_record(&draft, queue, Wait::Committed)?;
+        Ok(self.pending(Wait::Committed, placed.1, placed.0))
+    }
+
+    /// Appends one message from borrowed parts.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn append_draft(&self, draft: &Draft<'_>, wait: Wait) -> Result<Pending<Ack>> {
+        let (ack, end) = self.append_record(draft, choice(draft, None), wait)?;
+        Ok(self.pending(wait, end, ack))
+    }
+
+    fn append_record(&self, draft: &Draft<'_>, queue: QueueChoice, wait: Wait) -> Result<(Ack, Offset)> {
+        let record = self.prepare(draft)?;
+        let append = |record| OpDraft::Append(RecordDraft { record, queue, placed: Placement::default() });
+        let mut ops = [append(record)];
+        let mut done = self.core().append(wait, &mut ops);
+        let mut placed = placement(&ops[0]);
+        if self.lacks_topic(&done, draft.topic) {
+            let config = TopicConfig::new(draft.topic, self.core().options.default_queues);
+            let payload = topic_payload(&config);
+            let mut ops = [OpDraft::Topic(draft.topic, config.write_queues, &payload), append(record)];
+            done = self.core().append(wait, &mut ops);
+            placed = placement(&ops[1]);
+        }
+        Ok((ack(&placed), done?.end))
+    }
+
+    /// Appends messages as one frame: all of them or none, in order, at consecutive offsets of a queue.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; [`ErrorKind::TooLarge`] if they do not fit one frame, [`ErrorKind::Invalid`] if
+    /// there are none.
+    pub fn append_batch(&self, drafts: &[Draft<'_>], wait: Wait) -> Result<Pending<Vec<Ack>>> {
+        if drafts.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, "a batch needs at least one message"));
+        }
+        let prepared: Vec<Prepared<'_>> = drafts.iter().map(|d| self.prepare(d)).collect::<Result<_>>()?;
+        let build = || {
+            prepared.iter().zip(drafts).map(|(record, draft)| {
+                let (record, queue) = (*record, choice(draft, None));
+                OpDraft::Append(RecordDraft { record, queue, placed: Placement::default() })
+            })
+        };
+        let mut ops: Vec<OpDraft<'_>> = build().collect();
+        let mut done = self.core().append(wait, &mut ops);
+        let missing: Vec<&str> = {
+            let mut names: Vec<&str> = drafts.iter().map(|d| d.topic).collect();
+            names.sort_unstable();
+            names.dedup();
+            names.retain(|name| self.lacks_topic(&done, name));
+            names
+        };
+        let configs: Vec<(&str, Vec<u8>)> = missing
+            .iter()
+            .map(|name| (*name, topic_payload(&TopicConfig::new(*name, self.core().options.default_queues))))
+            .collect();
+        if !configs.is_empty() {
+            let queues = self.core().options.default_queues;
+            ops = configs.iter().map(|(name, payload)| OpDraft::Topic(name, queues, payload)).collect();
+            ops.extend(build());
+            done = self.core().append(wait, &mut ops);
+        }
+        let end = done?.end;
+        let appended = ops.iter().filter(|op| matches!(op, OpDraft::Append(_)));
+        let acks = appended.map(|op| ack(&placement(op))).collect();
+        Ok(self.pending(wait, end, acks))
+    }
+
+    fn prepare<'a>(&self, draft: &Draft<'a>) -> Result<Prepared<'a>> {
+        let limits = RecordLimits { body_bytes_max: self.core().options.body_bytes_max() };
+        self.usable()?;
+        draft.prepare(&limits).map_err(|e| {
+            let large = draft.body.len() > limits.body_bytes_max;
+            let kind = if large { ErrorKind::TooLarge } else { ErrorKind::Invalid };
+            Error::new(kind, format!("message to `{}`: {e}", draft.topic))
+        })
+    }
+
+    fn lacks_topic<T>(&self, done: &Result<T>, topic: &str) -> bool {
+        let missing = done.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        let core = self.core();
+        missing && core.options.auto_create_topics && core.appender.lock().topic_queues(topic).is_none()
+    }
+
+    pub(crate) fn pending<T>(&self, wait: Wait, end: Offset, value: T) -> Pending<T> {
+        Pending::new(Arc::clone(&self.inner.core), wait, end, value)
+    }
+
+    // ---- timers ----------------------------------------------------------------------------
+
+    /// Appends a message that becomes visible after `delay`, by the owner's clock.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; [`ErrorKind::Invalid`] for a delay beyond the range of milliseconds.
+    pub fn schedule(&self, message: Message, delay: Duration) -> Result<Pending<Scheduled>> {
+        let too_long = || Error::new(ErrorKind::Invalid, "the delay is longer than time can be counted");
+        let delay_ms = i64::try_from(delay.as_nanos().div_ceil(1_000_000)).map_err(|_| too_long())?;
+        let due_ms = self.now_ms().checked_add(delay_ms).ok_or_else(too_long)?;
+        self.schedule_at(message, due_ms)
+    }
+
+    /// Appends a message that becomes visible at `due_ms` (owner's time, milliseconds since the Unix epoch);
+    /// at once, but through its timer, if that is past.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn schedule_at(&self, message: Message, due_ms: i64) -> Result<Pending<Scheduled>> {
+        let properties = message.raw_properties();
+        let draft = message.draft(&properties);
+        let queue = choice(&draft, message.order_key());
+        self.schedule_record(&draft, queue, due_ms, Wait::Committed)
+    }
+
+    /// Schedules a message from borrowed parts.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn schedule_draft(&self, draft: &Draft<'_>, due_ms: i64, wait: Wait) -> Result<Pending<Scheduled>> {
+        self.schedule_record(draft, choice(draft, None), due_ms, wait)
+    }
+
+    fn schedule_record(
+        &self,
+        draft: &Draft<'_>,
+        queue: QueueChoice,
+        due_ms: i64,
+        wait: Wait,
+    ) -> Result<Pending<Scheduled>> {
+        if due_ms < 0 {
+            return Err(Error::new(ErrorKind::Invalid, format!("due time {due_ms} lies before 1970")));
+        }
+        let properties = timed_properties(draft.properties);
+        let draft = Draft { properties: &properties, ..*draft };
+        let record = self.prepare(&draft)?;
+        let schedule = |record| OpDraft::Schedule {
+            due_ms,
+            draft: RecordDraft { record, queue, placed: Placement::default() },
+        };
+        let mut ops = [schedule(record)];
+        let mut done = self.core().append(wait, &mut ops);
+        let mut placed = placement(&ops[0]);
+        if self.lacks_topic(&done, draft.topic) {
+            let config = TopicConfig::new(draft.topic, self.core().options.default_queues);
+            let payload = topic_payload(&config);
+            let mut ops = [OpDraft::Topic(draft.topic, config.write_queues, &payload), schedule(record)];
+            done = self.core().append(wait, &mut ops);
+            placed = placement(&ops[1]);
+        }
+        let end = done?.end;
+        let handle = Handle { due_ms, schedule: placed.at };
+        let scheduled = Scheduled { handle, due_ms, store_ms: placed.store_ms, queue: placed.queue };
+        Ok(self.pending(wait, end, scheduled))
+    }
+
+    /// Cancels a timer and waits for the answer, which the log's order decides. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; then the timer may or may not have been cancelled.
+    pub fn cancel(&self, handle: &Handle) -> Result<Cancel> {
+        self.cancel_start(handle)?.wait()
+    }
+
+    /// Cancels a timer; the answer comes once it is committed.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn cancel_start(&self, handle: &Handle) -> Result<Pending<Cancel>> {
+        self.usable()?;
+        let core = self.core();
+        {
+            // A look ahead, only to avoid useless frames: the log decides.
+            let views = core.views.read();
+            let known = views.applied > handle.schedule && views.timers.get(handle.schedule).is_none();
+            if known {
+                let cancelled = views.timers.was_cancelled(handle.schedule);
+                drop(views);
+                let answer = if cancelled { Cancel::Cancelled } else { self.ended(handle) };
+                return Ok(self.pending(Wait::Appended, Offset(0), answer));
+            }
+        }
+        let (kind, payload) = Op::Cancel { due_ms: handle.due_ms, schedule: handle.schedule }.payload();
+        let mut cancels = core.cancels.lock();
+        let done = core.append(Wait::Committed, &mut [OpDraft::Plain(kind, &payload)])?;
+        cancels.insert(done.at, None);
+        drop(cancels);
+        let pending = self.pending(Wait::Committed, done.end, Cancel::NotFound);
+        let (store, handle) = (self.clone(), *handle);
+        Ok(pending.answered_by(move || store.cancel_answer(done.at, &handle)))
+    }
+
+    fn cancel_answer(&self, frame: Offset, handle: &Handle) -> Cancel {
+        let answer = self.core().cancels.lock().remove(&frame).flatten();
+        if answer == Some(true) { Cancel::Cancelled } else { self.ended(handle) }
+    }
+
+    /// What became of a timer that is neither pending nor cancelled: it fired, if its schedule is in the log.
+    fn ended(&self, handle: &Handle) -> Cancel {
+        let core = self.core();
+        let in_log = handle.schedule >= core.views.read().start && handle.schedule < core.cursors.applied();
+        let head = (crate::frame::OP_HEAD_BYTES + crate::frame::RECORD_AT_SCHEDULE) as u64;
+        let there = in_log
+            && handle.schedule.0.checked_sub(head).is_some_and(|at| {
+                let bytes = core.log.slice(Offset(at), head);
+                bytes.is_ok_and(|b| {
+                    b[0] == OpKind::Schedule as u8 && b[8..16] == handle.due_ms.to_be_bytes()
+                })
+            });
+        if there { Cancel::AlreadyFired } else { Cancel::NotFound }
+    }
+
+    /// The owner's time, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        let core = self.core();
+        core.appender.lock().owner_ms(core.clock.now())
+    }
+
+    /// When a message of this delay level is due if it is sent now; levels above the table count as its last.
+    #[must_use]
+    pub fn level_due_ms(&self, level: i32) -> i64 {
+        let delay = self.core().options.level_delay_ms(level).unwrap_or(0);
+        self.now_ms().saturating_add(i64::try_from(delay).unwrap_or(i64::MAX))
+    }
+
+    /// Adopts a wall clock that is far ahead, because somebody confirms that it is right.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn confirm_clock(&self) -> Result<()> {
+        self.usable()?;
+        let core = self.core();
+        let (from_ms, to_ms) = core.appender.lock().confirm_clock(core.clock.now());
+        self.append_op(&Op::ClockStep { from_ms, to_ms })?.wait()
+    }
+
+    // ---- settings --------------------------------------------------------------------------
+
+    /// A topic's settings.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<TopicConfig> {
+        self.core().views.read().topic(name).and_then(|t| t.config.clone())
+    }
+
+    /// All topics, by name.
+    #[must_use]
+    pub fn topics(&self) -> Vec<TopicConfig> {
+        self.core().views.read().topics().filter_map(|t| t.config.clone()).collect()
+    }
+
+    /// Creates or changes a topic, and waits until that is committed.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; [`ErrorKind::Invalid`] for a bad name or a number of queues out of 1..=65535.
+    pub fn put_topic(&self, config: &TopicConfig) -> Result<()> {
+        self.usable()?;
+        let bad = |why: String| Error::new(ErrorKind::Invalid, format!("topic `{}`: {why}", config.name));
+        crate::record::check_topic(&config.name).map_err(|e| bad(e.to_string()))?;
+        let queues = 1..=65_535;
+        if !queues.contains(&config.read_queues) || !queues.contains(&config.write_queues) {
+            return Err(bad("it needs from 1 to 65535 queues".into()));
+        }
+        let payload = topic_payload(config);
+        let ops = &mut [OpDraft::Topic(&config.name, config.write_queues, &payload)];
+        let end = self.core().append(Wait::Committed, ops)?.end;
+        self.pending(Wait::Committed, end, ()).wait()
+    }
+
+    /// Deletes a topic's settings. Its queues' ends are kept, so that no offset ever recurs.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.usable()?;
+        let (_, payload) = Op::Topic { name, config: None }.payload();
+        let end = self.core().append(Wait::Committed, &mut [OpDraft::Topic(name, 0, &payload)])?.end;
+        self.pending(Wait::Committed, end, ()).wait()
+    }
+
+    /// A group's settings.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<GroupConfig> {
+        self.core().views.read().group(name).cloned()
+    }
+
+    /// All groups, by name.
+    #[must_use]
+    pub fn groups(&self) -> Vec<GroupConfig> {
+        self.core().views.read().groups().cloned().collect()
+    }
+
+    /// Creates or changes a group, and waits until that is committed.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; [`ErrorKind::Invalid`] for a bad name.
+    pub fn put_group(&self, config: &GroupConfig) -> Result<()> {
+        self.usable()?;
+        crate::record::check_topic(&config.name)
+            .map_err(|e| Error::new(ErrorKind::Invalid, format!("group `{}`: {e}", config.name)))?;
+        self.append_op(&Op::Group { name: &config.name, config: Some(config.clone()) })?.wait()
+    }
+
+    pub(crate) fn append_op(&self, op: &Op<'_>) -> Result<Pending<()>> {
+        let (kind, payload) = op.payload();
+        let end = self.core().append(Wait::Committed, &mut [OpDraft::Plain(kind, &payload)])?.end;
+        Ok(self.pending(Wait::Committed, end, ()))
+    }
+
+    // ---- running ---------------------------------------------------------------------------
+
+    /// Decides and does, on the caller's thread, everything that is to be done at this moment.
+    ///
+    /// A store without threads lives by this; with threads it is done by itself.
+    pub fn step(&self) -> Step {
+        self.core().step()
+    }
+
+    /// Decides what is to be done now and queues it, without doing it. For simulators.
+    pub fn decide(&self) -> Step {
+        self.core().decide().unwrap_or_default()
+    }
+
+    /// Does the oldest thing that is queued; false if nothing is. For simulators.
+    pub fn perform_one(&self) -> bool {
+        self.core().perform_one()
+    }
+
+    /// Makes everything that was appended durable; false if it is already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Poisoned`]: what the medium holds is not known any more, open the store again.
+    pub fn flush(&self) -> Result<bool> {
+        self.core().flush()
+    }
+
+    /// The store in figures.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats::of(self)
+    }
+
+    /// A digest of the whole state, and the log offset that it is of.
+    #[must_use]
+    pub fn digest(&self) -> (Offset, u64) {
+        let views = self.core().views.read();
+        (views.applied, views.digest())
+    }
+
+    /// Flushes, writes a base, and marks the store as closed in order. Every later call fails.
+    ///
+    /// # Errors
+    /// What kept it from closing in order; what was acknowledged is safe by its level all the same.
+    pub fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+
+    /// Lets go of the store as a killed process would: nothing is flushed or written any more.
+    pub fn abandon(self) {
+        self.core().closed.store(true, Ordering::Release);
+        self.core().appender.lock().stop(ErrorKind::Closed, "the store was abandoned");
+        self.core().stop_threads();
+        drop(self.inner.closing.lock().take());
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<()> {
+        let Some(lock) = self.closing.lock().take() else { return Ok(()) };
+        let core = &self.core;
+        core.closed.store(true, Ordering::Release);
+        core.stop_threads();
+        let stopped = core.appender.lock().stopped();
+        let done = match stopped {
+            Some(error) if error.kind() == ErrorKind::ReadOnly => Ok(()),
+            Some(error) => Err(error),
+            None => self.finish(),
+        };
+        core.appender.lock().stop(ErrorKind::Closed, "the store was closed");
+        core.wake();
+        drop(lock);
+        done
+    }
+
+    /// Brings everything to rest and says so on the medium.
+    fn finish(&self) -> Result<()> {
+        let core = &self.core;
+        let opened = core.appender.lock().is_open();
+        while core.flush()? {
+            core.step();
+        }
+        core.step();
+        if !opened {
+            return Ok(()); // nothing was appended, so nothing is left behind
+        }
+        let mut actions = Vec::new();
+        {
+            let mut applier = core.applier.lock();
+            applier.upkeep_mut().want_base(&core.views.read());
+            applier.upkeep_mut().plan_checkpoint(&mut actions);
+        }
+        core.enqueue(actions);
+        core.step();
+        while core.flush()? {
+            core.step();
+        }
+        let unused = core.appender.lock().unused_next();
+        if let Some(start) = unused {
+            let name = StreamKind::Segment(start).name();
+            core.backend.remove(&name).map_err(|e| Error::io(format!("cannot remove {name}"), e))?;
+        }
+        let record = core.appender.lock().epoch();
+        cells::write(&*core.backend, &EpochRecord { clean: true, ..record })
+    }
+}
+
+fn choice(draft: &Draft<'_>, order_key: Option<&str>) -> QueueChoice {
+    match (draft.queue, order_key) {
+        (Some(queue), _) => QueueChoice::Number(queue),
+        (None, Some(key)) => QueueChoice::Hash(hash::key_hash("", key)),
+        (None, None) => QueueChoice::Turn,
+    }
+}
+
+pub(crate) fn placement(op: &OpDraft<'_>) -> Placement {
+    match op {
+        OpDraft::Append(draft) | OpDraft::Schedule { draft, .. } => draft.placed,
+        _ => Placement::default(),
+    }
+}
+
+fn ack(placed: &Placement) -> Ack {
+    Ack { offset: placed.at, queue: placed.queue, queue_offset: placed.queue_offset, store_ms: placed.store_ms }
+}
+
+pub(crate) fn topic_payload(config: &TopicConfig) -> Vec<u8> {
+    Op::Topic { name: &config.name, config: Some(config.clone()) }.payload().1
+}
+
+/// The properties of a record that will be fired: at their end there is room for the fire id.
+pub(crate) fn timed_properties(raw: &[u8]) -> Vec<u8> {
+    let mut edited = properties::edit(raw, &[], &[FIRE_ID]);
+    if edited.last().is_some_and(|last| *last != properties::VALUE_END) {
+        edited.push(properties::VALUE_END);
+    }
+    edited.extend_from_slice(FIRE_ID.as_bytes());
+    edited.push(properties::NAME_END);
+    edited.extend_from_slice(FIRE_ID_ROOM.as_bytes());
+    edited.push(properties::VALUE_END);
+    edited
+}

@@ -1,0 +1,220 @@
+//! `apply`: the one place where a frame's effect is decided.
+//!
+//! It reads the state and the frame, nothing else: no clock, no configuration, no chance. Frames are applied
+//! once, in log order, committed ones only; the same prefix gives the same state on every node.
+
+use std::fmt;
+
+use super::{Place, Views, QUEUE_SKIP};
+use crate::frame::{BadOp, Frame, Op, FEATURE_LEVEL};
+use crate::index::Unit;
+use crate::offset::Offset;
+use crate::planted::{self, Bug};
+use crate::record::Record;
+
+/// What applying frames brought about, for those who wait.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// New messages: topic (by its index in the views), queue, the queue's end, tags code.
+    pub arrived: Vec<(usize, u32, u64, i64)>,
+    /// Cancels that were decided: the frame's offset, and whether the timer was pending.
+    pub cancels: Vec<(Offset, bool)>,
+    /// Timers that fired, and fires that were void.
+    pub fired: u64,
+    /// Fires that came too late.
+    pub voids: u64,
+    /// The log's start moved.
+    pub trimmed: bool,
+    /// A digest that differs from this state's: at a segment's end, stored and own.
+    pub diverged: Option<(Offset, u64, u64)>,
+}
+
+/// A frame that passed its checksum and cannot be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadApply {
+    /// It needs rules that this version does not know.
+    Feature(u16),
+    /// An operation cannot be read, this many bytes into the frame.
+    Op(usize),
+    /// A record cannot be read, this many bytes into the frame.
+    Record(u32, String),
+}
+
+impl fmt::Display for BadApply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Feature(level) => {
+                write!(f, "the frame needs feature level {level}, this build knows {FEATURE_LEVEL}")
+            }
+            Self::Op(at) => write!(f, "the operation at byte {at} of the frame cannot be read"),
+            Self::Record(at, why) => write!(f, "the record at byte {at} of the frame cannot be read: {why}"),
+        }
+    }
+}
+
+/// Where the frame that is applied stands, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// The first offset of its segment.
+    pub segment: Offset,
+    /// Whether units go to memory: not where the segment has an index file.
+    pub units: bool,
+    /// Whether the store is being opened.
+    pub replay: bool,
+}
+
+/// A message that becomes visible.
+struct Arrival<'a> {
+    at: Offset,
+    record: Record<'a>,
+    tags: i64,
+}
+
+impl Views {
+    /// Folds one frame into the state.
+    ///
+    /// # Errors
+    /// [`BadApply`]; the state must then not be used any further.
+    pub fn apply(&mut self, frame: &Frame<'_>, context: Context, effects: &mut Effects) -> Result<(), BadApply> {
+        if frame.header.feature_level > FEATURE_LEVEL {
+            return Err(BadApply::Feature(frame.header.feature_level));
+        }
+        for op in frame.ops() {
+            let op = op.map_err(|BadOp { at }| BadApply::Op(at))?;
+            self.apply_op(&op, frame, context, effects)?;
+        }
+        self.owner_ms = self.owner_ms.max(Some(frame.header.owner_ms));
+        self.applied = frame.end();
+        Ok(())
+    }
+
+    fn apply_op(
+        &mut self,
+        op: &Op<'_>,
+        frame: &Frame<'_>,
+        context: Context,
+        effects: &mut Effects,
+    ) -> Result<(), BadApply> {
+        let place = |at: u32| frame.header.at.plus(u64::from(at));
+        let parse = |at: u32, record| Record::parse(record).map_err(|e| BadApply::Record(at, e.to_string()));
+        match op {
+            Op::Append { tags, at, record } => {
+                let arrival = Arrival { at: place(*at), record: parse(*at, record)?, tags: *tags };
+                self.arrive(&arrival, context, effects);
+            }
+            Op::Schedule { due_ms, at, record, .. } => {
+                let size = u32::try_from(record.len()).unwrap_or(u32::MAX);
+                self.timers.insert(place(*at), *due_ms, size, Place::Log);
+            }
+            Op::Fire { due_ms, schedule, tags, at, record } => {
+                let arrival = Arrival { at: place(*at), record: parse(*at, record)?, tags: *tags };
+                self.apply_fire(*schedule, *due_ms, &arrival, context, effects);
+            }
+            Op::Cancel { due_ms, schedule } => {
+                let done = self.timers.cancel(*schedule, *due_ms, frame.header.owner_ms)
+                    || self.timers.was_cancelled(*schedule);
+                effects.cancels.push((frame.header.at, done));
+            }
+            Op::Offset { group, topic, queue, offset } => {
+                self.offsets.insert(((*group).to_owned(), (*topic).to_owned(), *queue), *offset);
+            }
+            Op::Topic { name, config } => {
+                let topic = self.topic_index(name);
+                self.topics[topic].config.clone_from(config);
+            }
+            Op::Group { name, config } => match config {
+                Some(config) => drop(self.groups.insert((*name).to_owned(), config.clone())),
+                None => drop(self.groups.remove(*name)),
+            },
+            Op::Trim { start } => {
+                self.apply_trim(*start);
+                effects.trimmed = true;
+            }
+            Op::Open(opening) => {
+                self.segment_bytes = opening.segment_bytes;
+                self.apply_skips(opening.queue_skips);
+                if self.start == Offset(0) {
+                    self.start = frame.header.at;
+                }
+            }
+            Op::Digest { at, digest } => match self.segment_digest {
+                Some((own_at, own)) if own_at == *at && own != *digest => {
+                    effects.diverged = Some((*at, *digest, own));
+                }
+                _ => {}
+            },
+            Op::Segment { .. } | Op::ClockStep { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// A fire counts only while its timer is pending; otherwise its queue slot is a blank for ever.
+    fn apply_fire(
+        &mut self,
+        schedule: Offset,
+        due_ms: i64,
+        arrival: &Arrival<'_>,
+        context: Context,
+        effects: &mut Effects,
+    ) {
+        let pending = if context.replay && planted::is(Bug::FiresTwice) {
+            self.timers.get(schedule).is_some()
+        } else {
+            self.timers.remove(schedule, due_ms).is_some()
+        };
+        if pending || (planted::is(Bug::CancelLoses) && self.timers.was_cancelled(schedule)) {
+            effects.fired += 1;
+            self.arrive(arrival, context, effects);
+            return;
+        }
+        effects.voids += 1;
+        self.voids.insert(arrival.at);
+        if planted::is(Bug::BlankShown) {
+            self.arrive(arrival, context, effects);
+            return;
+        }
+        let topic = self.topic_index(arrival.record.topic());
+        self.queue_mut(topic, arrival.record.queue() as usize).blank(arrival.record.queue_offset());
+    }
+
+    fn arrive(&mut self, arrival: &Arrival<'_>, context: Context, effects: &mut Effects) {
+        let record = &arrival.record;
+        let topic = self.topic_index(record.topic());
+        let queue = self.queue_mut(topic, record.queue() as usize);
+        if context.units {
+            let size = u32::try_from(record.bytes().len()).unwrap_or(u32::MAX);
+            let unit = Unit { physical_offset: arrival.at.0, size, tags: arrival.tags };
+            queue.push(context.segment, record.queue_offset(), unit);
+        } else {
+            queue.blank(record.queue_offset());
+        }
+        if !context.replay {
+            effects.arrived.push((topic, record.queue(), queue.end, arrival.tags));
+        }
+    }
+
+    fn apply_trim(&mut self, start: Offset) {
+        if start <= self.start {
+            return;
+        }
+        self.start = start;
+        self.voids = self.voids.split_off(&start);
+        self.timers.trim(start);
+        for topic in &mut self.topics {
+            topic.queues.iter_mut().for_each(|q| q.trim(start));
+        }
+    }
+
+    fn apply_skips(&mut self, skips: u32) {
+        let more = u64::from(skips.saturating_sub(self.queue_skips)) * QUEUE_SKIP;
+        self.queue_skips = self.queue_skips.max(skips);
+        for queue in self.topics.iter_mut().flat_map(|t| &mut t.queues) {
+            queue.end += more;
+        }
+    }
+
+    /// Notes the digest at the end of a segment that is folded in whole.
+    pub fn end_segment(&mut self) {
+        self.segment_digest = Some((self.applied, self.digest()));
+    }
+}

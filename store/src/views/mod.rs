@@ -1,0 +1,145 @@
+//! The state that a log prefix folds into, and its views. See [`Views::apply`].
+
+mod apply;
+mod queue;
+mod timers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::index::IndexFile;
+use crate::offset::Offset;
+use crate::settings::{GroupConfig, TopicConfig};
+
+pub use apply::{BadApply, Context, Effects};
+pub use queue::{Located, Queue};
+pub use timers::{Pending, Place, Timers};
+
+/// How far a queue skip goes: more than the records that the unflushed part of a log can hold.
+pub const QUEUE_SKIP: u64 = 1 << 22;
+
+/// A topic: its settings, and its queues, which outlive them.
+#[derive(Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its settings, `None` once it was deleted.
+    pub config: Option<TopicConfig>,
+    /// Its queues, by number.
+    pub queues: Vec<Queue>,
+}
+
+/// Everything that is known from the log up to `applied`.
+#[derive(Debug)]
+pub struct Views {
+    /// Where the log starts.
+    pub start: Offset,
+    /// First position not folded in.
+    pub applied: Offset,
+    /// The last owner time that was folded in, milliseconds; `None` for an empty log.
+    pub owner_ms: Option<i64>,
+    /// How many times queues went on by [`QUEUE_SKIP`].
+    pub queue_skips: u32,
+    /// The segment size of the present epoch.
+    pub segment_bytes: u64,
+    /// Pending timers.
+    pub timers: Timers,
+    pub(crate) topics: Vec<Topic>,
+    names: BTreeMap<Arc<str>, usize>,
+    pub(crate) groups: BTreeMap<String, GroupConfig>,
+    /// Progress: (group, topic, queue) to the first offset not consumed.
+    pub(crate) offsets: BTreeMap<(String, String, u32), u64>,
+    /// Positions of records at or above `start` that were refused.
+    pub(crate) voids: BTreeSet<Offset>,
+    /// The digest at the end of the last segment that was folded in whole.
+    pub(crate) segment_digest: Option<(Offset, u64)>,
+}
+
+impl Views {
+    /// The state of an empty log; `now_ms` only positions the wheel.
+    #[must_use]
+    pub fn empty(now_ms: i64) -> Self {
+        Self {
+            start: Offset(0),
+            applied: Offset(0),
+            owner_ms: None,
+            queue_skips: 0,
+            segment_bytes: 0,
+            timers: Timers::new(now_ms),
+            topics: Vec::new(),
+            names: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            offsets: BTreeMap::new(),
+            voids: BTreeSet::new(),
+            segment_digest: None,
+        }
+    }
+
+    /// A topic that has settings.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<&Topic> {
+        self.topics.get(*self.names.get(name)?).filter(|t| t.config.is_some())
+    }
+
+    /// All topics in order of their names, deleted ones included.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.names.values().filter_map(|i| self.topics.get(*i))
+    }
+
+    /// A queue.
+    #[must_use]
+    pub fn queue(&self, topic: &str, queue: u32) -> Option<&Queue> {
+        self.topic(topic)?.queues.get(queue as usize)
+    }
+
+    /// A group's settings.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<&GroupConfig> {
+        self.groups.get(name)
+    }
+
+    /// All groups, in order.
+    pub fn groups(&self) -> impl Iterator<Item = &GroupConfig> {
+        self.groups.values()
+    }
+
+    /// A group's progress in a queue.
+    #[must_use]
+    pub fn offset(&self, group: &str, topic: &str, queue: u32) -> Option<u64> {
+        // A look-up by borrowed texts would need an owned key type of our own; commits are rare.
+        self.offsets.get(&(group.to_owned(), topic.to_owned(), queue)).copied()
+    }
+
+    /// Positions of refused records within a segment.
+    pub(crate) fn voids_in(&self, from: Offset, to: Offset) -> BTreeSet<Offset> {
+        self.voids.range(from..to).copied().collect()
+    }
+
+    pub(crate) fn topic_index(&mut self, name: &str) -> usize {
+        if let Some(i) = self.names.get(name) {
+            return *i;
+        }
+        let name: Arc<str> = name.into();
+        self.topics.push(Topic { name: Arc::clone(&name), config: None, queues: Vec::new() });
+        self.names.insert(name, self.topics.len() - 1);
+        self.topics.len() - 1
+    }
+
+    /// The queue with this number, created where it is new.
+    pub(crate) fn queue_mut(&mut self, topic: usize, queue: usize) -> &mut Queue {
+        let first = u64::from(self.queue_skips) * QUEUE_SKIP;
+        let queues = &mut self.topics[topic].queues;
+        if queues.len() <= queue {
+            queues.resize_with(queue + 1, || Queue::new(first));
+        }
+        &mut queues[queue]
+    }
+
+    /// Serves a segment's units from its index file.
+    pub(crate) fn install_index(&mut self, segment: Offset, index: &Arc<IndexFile>) {
+        for (topic, queue, runs) in index.queues() {
+            let topic = self.topic_index(topic);
+            self.queue_mut(topic, queue as usize).serve_from(segment, index, runs);
+        }
+    }
+}

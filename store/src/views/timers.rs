@@ -1,0 +1,166 @@
+//! The timers that are pending: one view of schedules, fires and cancels.
+
+use std::collections::{BTreeMap, HashMap};
+
+use timer_wheel::{Key, Wheel};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::offset::Offset;
+
+/// Where a pending timer's record can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the log, where it was scheduled.
+    Log,
+    /// In a due bucket.
+    Bucket {
+        /// The segment that the bucket is of.
+        segment: Offset,
+        /// Its slot there.
+        slot: u32,
+    },
+}
+
+/// A pending timer.
+#[derive(Debug, Clone, Copy)]
+pub struct Pending {
+    /// When it is due, owner milliseconds.
+    pub due_ms: i64,
+    /// Bytes of its record.
+    pub size: u32,
+    /// Where its record is.
+    pub place: Place,
+    key: Key,
+}
+
+/// All pending timers, and the cancelled ones that are still answered for.
+#[derive(Debug)]
+pub struct Timers {
+    pending: HashMap<Offset, Pending>,
+    wheel: Wheel<Offset>,
+    cancelled: BTreeMap<Offset, i64>,
+    digest: u64,
+}
+
+impl Timers {
+    /// No timers; `now_ms` is the owner's time.
+    #[must_use]
+    pub fn new(now_ms: i64) -> Self {
+        Self { pending: HashMap::new(), wheel: Wheel::new(tick(now_ms)), cancelled: BTreeMap::new(), digest: 0 }
+    }
+
+    /// How many are pending.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether none is pending.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// A pending timer.
+    #[must_use]
+    pub fn get(&self, schedule: Offset) -> Option<&Pending> {
+        self.pending.get(&schedule)
+    }
+
+    /// Adds a timer. A schedule offset is never used twice.
+    pub fn insert(&mut self, schedule: Offset, due_ms: i64, size: u32, place: Place) {
+        let key = self.wheel.insert(tick(due_ms), schedule);
+        let before = self.pending.insert(schedule, Pending { due_ms, size, place, key });
+        debug_assert!(before.is_none(), "a schedule offset is never used twice");
+        self.digest ^= fingerprint(schedule, due_ms, size);
+    }
+
+    /// Ends a timer; `None` if it is not pending or `due_ms` is not its due time.
+    pub fn remove(&mut self, schedule: Offset, due_ms: i64) -> Option<Pending> {
+        let pending = *self.pending.get(&schedule).filter(|p| p.due_ms == due_ms)?;
+        self.pending.remove(&schedule);
+        self.wheel.cancel(pending.key);
+        self.digest ^= fingerprint(schedule, pending.due_ms, pending.size);
+        Some(pending)
+    }
+
+    /// Ends a timer and remembers that it was cancelled, at owner time `now_ms`.
+    pub fn cancel(&mut self, schedule: Offset, due_ms: i64, now_ms: i64) -> bool {
+        let ended = self.remove(schedule, due_ms).is_some();
+        if ended {
+            self.cancelled.insert(schedule, now_ms);
+        }
+        ended
+    }
+
+    /// Whether this timer was cancelled, as far back as the log goes.
+    #[must_use]
+    pub fn was_cancelled(&self, schedule: Offset) -> bool {
+        self.cancelled.contains_key(&schedule)
+    }
+
+    pub(crate) fn remember_cancelled(&mut self, schedule: Offset, at_ms: i64) {
+        self.cancelled.insert(schedule, at_ms);
+    }
+
+    /// The cancelled ones, in order.
+    pub fn cancelled(&self) -> impl ExactSizeIterator<Item = (Offset, i64)> + '_ {
+        self.cancelled.iter().map(|(schedule, at)| (*schedule, *at))
+    }
+
+    /// The next due time, owner milliseconds.
+    #[must_use]
+    pub fn next_due_ms(&self) -> Option<i64> {
+        self.wheel.next_due().map(|t| i64::try_from(t).unwrap_or(i64::MAX))
+    }
+
+    /// Hands out the next timer that is due at `now_ms`, once. It stays pending until its fire is applied.
+    pub fn pop_due(&mut self, now_ms: i64) -> Option<Offset> {
+        loop {
+            let (_, schedule) = self.wheel.pop(tick(now_ms))?;
+            if self.pending.contains_key(&schedule) {
+                return Some(schedule);
+            }
+        }
+    }
+
+    /// All pending ones, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (Offset, &Pending)> {
+        self.pending.iter().map(|(schedule, pending)| (*schedule, pending))
+    }
+
+    /// Says that a timer's record is also in a bucket; readers use that from now on.
+    pub fn moved(&mut self, schedule: Offset, segment: Offset, slot: u32) -> bool {
+        match self.pending.get_mut(&schedule) {
+            Some(pending) => {
+                pending.place = Place::Bucket { segment, slot };
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Forgets cancelled timers that were scheduled below `start`.
+    pub fn trim(&mut self, start: Offset) {
+        self.cancelled = self.cancelled.split_off(&start);
+    }
+
+    /// The same for the same set of timers, in whatever order it came to be.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+}
+
+/// The wheel's tick of an owner time: one a millisecond, and nothing was ever due before 1970.
+fn tick(ms: i64) -> u64 {
+    u64::try_from(ms).unwrap_or(0)
+}
+
+fn fingerprint(schedule: Offset, due_ms: i64, size: u32) -> u64 {
+    let mut bytes = [0; 20];
+    bytes[..8].copy_from_slice(&schedule.0.to_be_bytes());
+    bytes[8..16].copy_from_slice(&due_ms.to_be_bytes());
+    bytes[16..].copy_from_slice(&size.to_be_bytes());
+    xxh3_64(&bytes)
+}
