@@ -1,7 +1,10 @@
 //! The persistence contract of Mainspring: what a medium must promise so that a store can live on it.
 
+pub mod check;
 pub mod contract;
+mod memory;
 mod name;
 
 pub use contract::{Backend, Cells, Lock, StreamControl, StreamInfo, StreamReader, StreamWriter, Streams};
+pub use memory::MemoryBackend;
 pub use name::Name;
