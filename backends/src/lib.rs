@@ -1,6 +1,8 @@
 //! The persistence contract of Mainspring: what a medium must promise so that a store can live on it.
 
 pub mod check;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod contract;
 mod memory;
 mod name;
