@@ -18,8 +18,12 @@
 //!
 //! Everything here may block except the methods of [`StreamWriter`] and [`StreamReader::published`].
 //! A call that fails with [`std::io::ErrorKind::StorageFull`] has changed nothing and may be tried again.
-//! After any other failure of [`StreamControl::flush`] or [`StreamControl::seal`] the stream is *poisoned*:
-//! every later flush, reserve and seal of it fails too, because the pages that failed may be marked clean.
+//! After any other failure of [`StreamControl::flush`] or [`StreamControl::seal`], except `InvalidInput`, the
+//! stream is *poisoned*: every later flush, reserve and seal of it fails too, because the pages that failed
+//! may be marked clean.
+//!
+//! A stream is *in use* while a writer, reader or control of it is alive (and, where slices are not copies, a
+//! slice).
 
 use std::fmt::Debug;
 use std::io;
@@ -45,7 +49,7 @@ pub struct StreamInfo {
 ///
 /// An implementation must
 /// - keep `create` and `remove` durable when they return (directory entries included), each whole or not at all;
-/// - refuse `create` of a name that exists, and `reopen` of a sealed stream or of one with a live writer;
+/// - refuse `create` of a name that exists, and `reopen` of a sealed stream or of one in use;
 /// - list every stream exactly once, sorted by name.
 pub trait Streams {
     /// Creates an empty stream of at most `capacity` bytes with `reserve` of them allocated.
@@ -65,6 +69,8 @@ pub trait Streams {
     fn reopen(&self, name: &Name, at: u64) -> io::Result<Box<dyn StreamWriter>>;
 
     /// Opens a stream for reading; all of its `len` bytes count as published.
+    ///
+    /// While the stream is in use this is one more reader beside those it has, and sees what they see.
     ///
     /// # Errors
     /// `NotFound`.
@@ -89,7 +95,8 @@ pub trait StreamWriter: Debug + Send {
     /// reserved, or the stream is sealed. Contents are unspecified. Calling it again gives the same bytes.
     fn window(&mut self, len: usize) -> Option<&mut [u8]>;
 
-    /// Publishes the first `len` bytes of the last window: readers see them once this returns.
+    /// Publishes the first `len` bytes of the last window: readers see them once this returns. That window
+    /// is then used up.
     ///
     /// # Panics
     /// If `len` is more than the last window's length.
@@ -113,7 +120,8 @@ pub trait StreamControl: Debug + Send + Sync {
     /// Makes the first `upto` bytes durable; `upto` is at most what was published before the call.
     ///
     /// # Errors
-    /// Any error poisons the stream.
+    /// `InvalidInput` if `upto` is above what was published. Any other error poisons the stream; `StorageFull`
+    /// is none of them, for what a flush could not write is not to be tried again.
     fn flush(&self, upto: u64) -> io::Result<()>;
 
     /// Allocates the stream up to `upto` bytes (capped at the capacity), and prepares them to be written
@@ -125,9 +133,11 @@ pub trait StreamControl: Debug + Send + Sync {
 
     /// Ends the stream at `len` bytes, durably: they are flushed, the rest of the reserved length is given
     /// back, and no writer can be had again. Sealing again at the same length succeeds and changes nothing.
+    /// No window may be written to any more: its bytes may be gone.
     ///
     /// # Errors
-    /// `InvalidInput` if `len` is above what was published. Any other error poisons the stream.
+    /// `InvalidInput` if `len` is not exactly what was published (what readers may hold does not go away).
+    /// Any other error, never `StorageFull`, poisons the stream.
     fn seal(&self, len: u64) -> io::Result<()>;
 }
 
@@ -158,7 +168,7 @@ pub trait Cells {
     /// Replaces the value of a cell (at most 64 KiB).
     ///
     /// # Errors
-    /// Those of the medium; the old value is then still there, or the new one is.
+    /// `InvalidInput` if it is longer. Those of the medium; the old value is then still there, or the new one is.
     fn write_cell(&self, name: &Name, value: &[u8]) -> io::Result<()>;
 }
 

@@ -1,7 +1,12 @@
 //! The persistence contract of Mainspring: what a medium must promise so that a store can live on it.
 
+pub mod check;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod contract;
+mod memory;
 mod name;
 
 pub use contract::{Backend, Cells, Lock, StreamControl, StreamInfo, StreamReader, StreamWriter, Streams};
+pub use memory::MemoryBackend;
 pub use name::Name;
