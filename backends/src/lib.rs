@@ -4,9 +4,11 @@ pub mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod contract;
+mod faulty;
 mod memory;
 mod name;
 
 pub use contract::{Backend, Cells, Lock, StreamControl, StreamInfo, StreamReader, StreamWriter, Streams};
+pub use faulty::{Crashed, Damage, Fault, FaultyBackend, Injected, OpKind};
 pub use memory::MemoryBackend;
 pub use name::Name;
