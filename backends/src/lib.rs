@@ -1,4 +1,5 @@
 //! The persistence contract of Mainspring: what a medium must promise so that a store can live on it.
+#![cfg_attr(feature = "conformance", doc = "\n\n", doc = include_str!("../README.md"))]
 
 pub mod check;
 #[cfg(feature = "conformance")]
