@@ -101,7 +101,12 @@ pub(crate) struct Parts {
 }
 
 impl Core {
-    pub(crate) fn new(backend: Arc<dyn Backend>, clock: Arc<dyn Clock>, options: Options, parts: Parts) -> Self {
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        parts: Parts,
+    ) -> Self {
         Self {
             backend,
             clock,
@@ -150,7 +155,8 @@ impl Core {
                 Err(need) => need,
             };
             if tried && appender.is_full() {
-                let text = format!("no space is left at {}; free some and try again", self.backend.describe());
+                let text =
+                    format!("no space is left at {}; free some and try again", self.backend.describe());
                 return Err(Error::new(ErrorKind::Full, text));
             }
             let mut actions = Vec::new();

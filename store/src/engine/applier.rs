@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::action::{Action, Event, Failure};
 use super::appender::{Appender, Need, OpDraft};
 use super::upkeep::{Upkeep, UpkeepOptions};
-use crate::base::Buckets;
 use crate::bucket::Bucket;
 use crate::clock::Now;
 use crate::commitlog::{Cursors, Log};
@@ -62,10 +61,9 @@ impl Applier {
         commit: CommitRule,
         cursors: Arc<Cursors>,
         log: Arc<Log>,
-        buckets: Buckets,
         options: UpkeepOptions,
     ) -> Self {
-        let upkeep = Upkeep::new(Arc::clone(&cursors), Arc::clone(&log), buckets, options);
+        let upkeep = Upkeep::new(Arc::clone(&cursors), Arc::clone(&log), options);
         Self {
             commit,
             cursors,
