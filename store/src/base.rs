@@ -67,7 +67,7 @@ impl Views {
     pub fn digest(&self) -> u64 {
         let mut out = Writer::default();
         self.encode_settings(&mut out);
-        out.u64(self.start.0).u64(self.applied.0).u64(self.timers.len() as u64).u64(self.timers.digest());
+        out.u64(self.start.0).u64(self.applied.0).u64(self.timers.count() as u64).u64(self.timers.digest());
         xxh3_64(&out.0)
     }
 
@@ -79,7 +79,9 @@ impl Views {
             out.text(&topic.name).u8(u8::from(topic.config.is_some()));
             topic.config.iter().for_each(|c| c.encode(out));
             out.u32(u32::try_from(topic.queues.len()).unwrap_or(u32::MAX));
-            topic.queues.iter().for_each(|q| drop(out.u64(q.end)));
+            for queue in &topic.queues {
+                out.u64(queue.end);
+            }
         }
         out.u64(self.groups.len() as u64);
         for group in self.groups.values() {
@@ -92,9 +94,13 @@ impl Views {
             out.text(group).text(topic).u32(*queue).u64(*offset);
         }
         out.u64(self.voids.len() as u64);
-        self.voids.iter().for_each(|at| drop(out.u64(at.0)));
+        for at in &self.voids {
+            out.u64(at.0);
+        }
         out.u64(self.timers.cancelled().len() as u64);
-        self.timers.cancelled().for_each(|(schedule, at)| drop(out.u64(schedule.0).i64(at)));
+        for (schedule, at) in self.timers.cancelled() {
+            out.u64(schedule.0).i64(at);
+        }
     }
 
     /// Freezes the state as a base. `None` while a timer's record lies below the log's start and in no bucket.

@@ -188,14 +188,8 @@ mod tests {
 
     #[test]
     fn cells_read_back_and_damage_is_told() {
-        let record = EpochRecord {
-            epoch: Epoch(7),
-            node: 1,
-            commit_rule: 1,
-            boot_id: 5,
-            clean: true,
-            queue_skips: 2,
-        };
+        let record =
+            EpochRecord { epoch: Epoch(7), node: 1, commit_rule: 1, boot_id: 5, clean: true, queue_skips: 2 };
         let bytes = encode(&record);
         assert_eq!(bytes.len(), HEAD_BYTES + EpochRecord::PAYLOAD_BYTES);
         assert_eq!(decode::<EpochRecord>(&bytes).unwrap(), record);

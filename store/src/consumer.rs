@@ -149,7 +149,11 @@ impl Store {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        self.store.inner.consumers.lock().remove(&(std::mem::take(&mut self.group), std::mem::take(&mut self.topic)));
+        self.store
+            .inner
+            .consumers
+            .lock()
+            .remove(&(std::mem::take(&mut self.group), std::mem::take(&mut self.topic)));
     }
 }
 

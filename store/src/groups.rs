@@ -79,9 +79,9 @@ impl Store {
         let invalid = |what: &str| Error::new(ErrorKind::NotFound, what).at(failure.offset);
         let record = Record::parse(&bytes).map_err(|e| invalid(&e.to_string()))?;
         check_origin(failure, &record)?;
-        let group = self
-            .group(failure.group)
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("group `{}` is unknown", failure.group)))?;
+        let group = self.group(failure.group).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("group `{}` is unknown", failure.group))
+        })?;
         if group.retry_queues == 0 {
             return Ok(self.pending(Wait::Appended, Offset(0), Failed::Dropped));
         }
@@ -97,7 +97,8 @@ impl Store {
     ) -> Result<Pending<Failed>> {
         let attempts = record.reconsume_times();
         let dead = failure.delay_level < 0 || attempts >= failure.attempts_max.unwrap_or(group.attempts_max);
-        let (prefix, queues) = if dead { (DEAD_LETTER_PREFIX, 1) } else { (RETRY_PREFIX, group.retry_queues) };
+        let (prefix, queues) =
+            if dead { (DEAD_LETTER_PREFIX, 1) } else { (RETRY_PREFIX, group.retry_queues) };
         let topic = format!("{prefix}{}", failure.group);
         let properties = retry_properties(record, dead);
         let reset = planted::is(Bug::RetryCountReset);
@@ -111,7 +112,8 @@ impl Store {
         let limits = Limits { body_bytes_max: draft.body.len() };
         let refused = |e| Error::new(ErrorKind::Invalid, format!("the copy for `{topic}`: {e}"));
         let prepared = draft.prepare(&limits).map_err(refused)?;
-        let message = RecordDraft { record: prepared, queue: QueueChoice::Turn, placed: Placement::default() };
+        let message =
+            RecordDraft { record: prepared, queue: QueueChoice::Turn, placed: Placement::default() };
         let level = if failure.delay_level == 0 { FIRST_LEVEL + attempts } else { failure.delay_level };
         let due_ms = self.level_due_ms(level);
         let mut ops = Vec::with_capacity(3);
@@ -156,7 +158,11 @@ fn retry_properties(record: &Record<'_>, dead: bool) -> Vec<u8> {
     let id = record.message_id().to_string();
     let topic = record.property(properties::RETRY_TOPIC).unwrap_or(record.topic());
     let origin = record.property(properties::ORIGIN_MESSAGE_ID).unwrap_or(&id);
-    let set = [(properties::RETRY_TOPIC, topic), (properties::ORIGIN_MESSAGE_ID, origin), (properties::WAIT, "false")];
+    let set = [
+        (properties::RETRY_TOPIC, topic),
+        (properties::ORIGIN_MESSAGE_ID, origin),
+        (properties::WAIT, "false"),
+    ];
     let edited = properties::edit(record.raw_properties(), &set, &[properties::DELAY]);
     if dead { edited } else { timed_properties(&edited) }
 }

@@ -14,7 +14,7 @@ mod groups;
 pub mod hash;
 pub mod index;
 mod message;
-mod naming;
+pub mod naming;
 pub mod offset;
 mod options;
 mod pending;

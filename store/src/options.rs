@@ -106,19 +106,21 @@ impl Default for Options {
 }
 
 /// `tail - flushed` may not exceed this: the search for the durable mark goes so far.
-pub const UNFLUSHED_BYTES_LIMIT: u64 = 256 << 20;
+pub(crate) const UNFLUSHED_BYTES_LIMIT: u64 = 256 << 20;
 
 impl Options {
     /// The longest frame: 8 MiB or a quarter of a segment.
     #[must_use]
     pub fn frame_bytes_max(&self) -> usize {
-        usize::try_from(self.segment_bytes / 4).map_or(FRAME_BYTES_MAX, |quarter| quarter.min(FRAME_BYTES_MAX))
+        usize::try_from(self.segment_bytes / 4)
+            .map_or(FRAME_BYTES_MAX, |quarter| quarter.min(FRAME_BYTES_MAX))
     }
 
     /// The longest body that fits a frame with its properties and heads.
     #[must_use]
     pub fn body_bytes_max(&self) -> usize {
-        self.message_bytes_max.min(self.frame_bytes_max().saturating_sub(RECORD_HEADROOM.min(self.frame_bytes_max() / 2)))
+        self.message_bytes_max
+            .min(self.frame_bytes_max().saturating_sub(RECORD_HEADROOM.min(self.frame_bytes_max() / 2)))
     }
 
     /// The delay of a level, clamped to the table; `None` for levels below 1.
@@ -139,7 +141,8 @@ impl Options {
                 problems.push(text.to_owned());
             }
         };
-        let segment_ok = (64 << 10..=1 << 30).contains(&self.segment_bytes) && self.segment_bytes % 4096 == 0;
+        let segment_ok =
+            (64 << 10..=1 << 30).contains(&self.segment_bytes) && self.segment_bytes.is_multiple_of(4096);
         check(segment_ok, "segment_bytes must be a multiple of 4096 from 64 KiB to 1 GiB");
         check(self.reserve_bytes >= 64 << 10, "reserve_bytes must be at least 64 KiB");
         check(self.message_bytes_max >= 1, "message_bytes_max must be at least 1");

@@ -82,7 +82,11 @@ impl Store {
         let unused = u64::from(views.queue_skips) * crate::views::QUEUE_SKIP;
         match topic.queues.get(queue as usize) {
             Some(queue) => Some(queue.start()..queue.end),
-            None => topic.config.as_ref().filter(|c| queue < c.read_queues.max(c.write_queues)).map(|_| unused..unused),
+            None => topic
+                .config
+                .as_ref()
+                .filter(|c| queue < c.read_queues.max(c.write_queues))
+                .map(|_| unused..unused),
         }
     }
 
@@ -183,7 +187,8 @@ impl Store {
         let size = size.first_chunk::<4>().map_or(0, |b| u32::from_be_bytes(*b));
         let record = log.slice(offset, u64::from(size)).map_err(|_| unknown())?;
         let parsed = Record::parse(&record).map_err(|_| unknown())?;
-        let batch = self.units(parsed.topic(), parsed.queue(), parsed.queue_offset(), 1)?.ok_or_else(unknown)?;
+        let batch =
+            self.units(parsed.topic(), parsed.queue(), parsed.queue_offset(), 1)?.ok_or_else(unknown)?;
         let unit = batch.units.first().filter(|_| batch.first == parsed.queue_offset());
         if unit.is_some_and(|u| u.physical_offset == offset.0) { Ok(record) } else { Err(unknown()) }
     }

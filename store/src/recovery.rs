@@ -16,7 +16,7 @@ use crate::cells::{self, Checkpoint, EpochRecord, Identity};
 use crate::clock::Clock;
 use crate::commitlog::scan::{self, Behind, Walk};
 use crate::commitlog::{Log, Segment};
-use crate::engine::{Generation, InMemory, build_index, index_segment};
+use crate::engine::{FoundFiles, Generation, InMemory, build_index, index_segment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::index::IndexFile;
@@ -55,13 +55,9 @@ pub(crate) struct Opened {
     pub(crate) lock: Box<dyn Lock>,
     pub(crate) log: Arc<Log>,
     pub(crate) views: Views,
-    pub(crate) buckets: Buckets,
-    pub(crate) generations: VecDeque<Generation>,
-    pub(crate) sealed: BTreeMap<Offset, i64>,
-    pub(crate) garbage: Vec<(Offset, StreamKind)>,
+    pub(crate) files: FoundFiles,
     pub(crate) next_epoch: Epoch,
     pub(crate) queue_skips: u32,
-    pub(crate) checkpoint: Offset,
     pub(crate) damage: Option<Error>,
     pub(crate) report: Report,
 }
@@ -78,7 +74,7 @@ struct Found {
 /// The log as it was found.
 #[derive(Default)]
 struct Chain {
-    segments: Vec<Found1>,
+    segments: Vec<ChainSegment>,
     end: Offset,
     flushed: Offset,
     /// Where bytes behind the end have to be searched: a segment that is cut, and what follows.
@@ -86,10 +82,12 @@ struct Chain {
 }
 
 /// One segment of the chain.
-struct Found1 {
+struct ChainSegment {
     start: Offset,
     end: Offset,
     sealed: bool,
+    /// Where its stream ends, if that is sealed.
+    sealed_end: Offset,
     index: Option<IndexFile>,
     walked: bool,
 }
@@ -126,22 +124,11 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
     let sealed = opening.serve(&log, chain, &mut views)?;
     let garbage = opening.garbage(&log, &generations);
     let (next_epoch, queue_skips) = opening.epoch(epoch, clock.boot_id(), &views);
+    let next_base = opening.found.bases.last().map_or(1, |newest| newest + 1);
     let Opening { buckets, report, damage, .. } = opening;
     tracing::info!(?report, "opened");
-    Ok(Opened {
-        lock,
-        log,
-        views,
-        buckets,
-        generations,
-        sealed,
-        garbage,
-        next_epoch,
-        queue_skips,
-        checkpoint,
-        damage,
-        report,
-    })
+    let files = FoundFiles { sealed, generations, next_base, garbage, buckets, checkpoint };
+    Ok(Opened { lock, log, views, files, next_epoch, queue_skips, damage, report })
 }
 
 fn find(backend: &dyn Backend) -> Result<Found> {
@@ -177,8 +164,12 @@ fn identity(backend: &dyn Backend, clock: &dyn Clock, found: &Found) -> Result<I
 
 fn open_buckets(backend: &dyn Backend, found: &[Offset]) -> Buckets {
     let open = |at: &Offset| {
-        let reader = backend.open(&StreamKind::Bucket(*at).name()).map_err(|e| Error::io("cannot open it", e));
-        reader.and_then(Bucket::open).inspect_err(|e| tracing::warn!(segment = %at, error = %e, "bucket")).ok()
+        let reader =
+            backend.open(&StreamKind::Bucket(*at).name()).map_err(|e| Error::io("cannot open it", e));
+        reader
+            .and_then(Bucket::open)
+            .inspect_err(|e| tracing::warn!(segment = %at, error = %e, "bucket"))
+            .ok()
     };
     found.iter().filter_map(|at| Some((*at, open(at)?))).collect()
 }
@@ -209,7 +200,8 @@ impl Opening<'_> {
             match bytes.and_then(|bytes| Views::thaw(&bytes, &self.buckets, self.now_ms)) {
                 Ok(state) => {
                     let buckets = state.bucket_segments();
-                    let generation = Generation { number: *number, at: state.applied, start: state.start, buckets };
+                    let generation =
+                        Generation { number: *number, at: state.applied, start: state.start, buckets };
                     generations.push_front(generation);
                     self.report.older_base |= views.is_none() && age > 0;
                     views.get_or_insert(state);
@@ -237,8 +229,11 @@ impl Opening<'_> {
         }
         while let Some(i) = next {
             let (start, sealed) = starts[i];
+            let sealed_end = start.plus(self.reader(StreamKind::Segment(start))?.published());
             let segment = match self.indexed(start, sealed) {
-                Some((index, end)) => Found1 { start, end, sealed, index: Some(index), walked: false },
+                Some((index, end)) => {
+                    ChainSegment { start, end, sealed, sealed_end, index: Some(index), walked: false }
+                }
                 None => {
                     let walk = self.walk(start)?;
                     chain.flushed = chain.flushed.max(walk.flushed);
@@ -246,7 +241,7 @@ impl Opening<'_> {
                         break;
                     }
                     chain.bad = walk.bad.map(|_| (start, walk));
-                    Found1 { start, end: walk.end, sealed, index: None, walked: true }
+                    ChainSegment { start, end: walk.end, sealed, sealed_end, index: None, walked: true }
                 }
             };
             chain.end = segment.end;
@@ -331,13 +326,16 @@ impl Opening<'_> {
         for (start, _) in self.found.segments.iter().filter(|(start, _)| *start >= chain.end) {
             self.bytes(*start).into_iter().for_each(|bytes| look(scan::search(&bytes, self.secret, *start)));
         }
-        let mark = known.max(chain.flushed).max(behind.flushed);
+        // A sealed stream was flushed to its last byte.
+        let sealed = chain.segments.iter().filter(|s| s.sealed).map(|s| s.sealed_end).max();
+        let mark = known.max(chain.flushed).max(behind.flushed).max(sealed.unwrap_or_default());
         self.report.end = chain.end;
         self.report.mark = mark;
         self.report.left_out = (behind.frames, behind.bytes);
         if mark > chain.end && !planted::is(Bug::DamageCutAsTail) && self.damage.is_none() {
             let why = chain.bad.as_ref().and_then(|(_, walk)| walk.bad);
-            let why = why.map_or_else(|| "the segment that follows is missing".to_owned(), |bad| bad.to_string());
+            let why =
+                why.map_or_else(|| "the segment that follows is missing".to_owned(), |bad| bad.to_string());
             let text = format!(
                 "the log is damaged below {mark}, which was durable: {why}; the store is read-only, \
                  repair it from a replica"
@@ -361,14 +359,15 @@ impl Opening<'_> {
         Ok(segments)
     }
 
-    fn rewrite(&mut self, found: &Found1) -> Result<()> {
+    fn rewrite(&mut self, found: &ChainSegment) -> Result<()> {
         let name = StreamKind::Segment(found.start).name();
         let failed = |e| Error::io(format!("cannot write the end of {name} again"), e).at(found.start);
         let len = found.end.0 - found.start.0;
         let from = self.report.mark.0.clamp(found.start.0, found.end.0) - found.start.0;
         // Copied out first: no reader may be left when the writer opens.
         let bytes = self.bytes(found.start)?;
-        let tail = usize::try_from(from).ok().zip(usize::try_from(len).ok()).and_then(|(f, l)| bytes.get(f..l));
+        let tail =
+            usize::try_from(from).ok().zip(usize::try_from(len).ok()).and_then(|(f, l)| bytes.get(f..l));
         let tail = tail.unwrap_or_default().to_vec();
         drop(bytes);
         if planted::is(Bug::ShownBeforeReflush) {
@@ -392,7 +391,7 @@ impl Opening<'_> {
     fn replay(&mut self, log: &Log, views: &mut Views) -> Result<()> {
         let mut effects = Effects::default();
         for segment in log.segments().iter() {
-            let end = segment.len() + segment.start.0;
+            let end = segment.len_bytes() + segment.start.0;
             if Offset(end) <= views.applied {
                 continue;
             }
@@ -405,7 +404,8 @@ impl Opening<'_> {
             let context = Context { segment: segment.start, units: false, replay: true };
             let mut at = segment.start.plus(skip);
             while !rest.is_empty() {
-                let corrupt = |why: String| Error::new(ErrorKind::Corrupt, format!("damaged log: {why}")).at(at);
+                let corrupt =
+                    |why: String| Error::new(ErrorKind::Corrupt, format!("damaged log: {why}")).at(at);
                 let frame = Frame::parse(rest, self.secret, at).map_err(|bad| corrupt(bad.to_string()))?;
                 views.apply(&frame, context, &mut effects).map_err(|bad| corrupt(bad.to_string()))?;
                 self.report.applied_frames += 1;
@@ -454,8 +454,13 @@ impl Opening<'_> {
         let dead = |at: &Offset| !live.contains(at);
         let segments = self.found.segments.iter().map(|(at, _)| *at).filter(dead).map(StreamKind::Segment);
         let indexes = self.found.indexes.keys().copied().filter(dead).map(StreamKind::Index);
-        let buckets =
-            self.found.buckets.iter().copied().filter(|b| !self.buckets.contains_key(b)).map(StreamKind::Bucket);
+        let buckets = self
+            .found
+            .buckets
+            .iter()
+            .copied()
+            .filter(|b| !self.buckets.contains_key(b))
+            .map(StreamKind::Bucket);
         let known = |number: &u64| !generations.iter().any(|g| g.number == *number);
         let bases = self.found.bases.iter().copied().filter(known).map(StreamKind::Base);
         segments.chain(indexes).chain(buckets).chain(bases).map(|kind| (self.report.end, kind)).collect()

@@ -81,7 +81,7 @@ impl Stats {
             (stats.start, stats.applied) = (views.start, views.applied);
             stats.topics = views.topics().filter(|t| t.config.is_some()).count();
             stats.groups = views.groups().count();
-            stats.timers_pending = views.timers.len();
+            stats.timers_pending = views.timers.count();
             stats.next_due_ms = views.timers.next_due_ms();
         }
         let appender = core.appender.lock();

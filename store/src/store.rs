@@ -13,8 +13,8 @@ use crate::cells::{self, EpochRecord};
 use crate::clock::{Clock, OwnerClock, SystemClock};
 use crate::commitlog::Cursors;
 use crate::engine::{
-    Appender, Applier, EpochPlan, FIRE_ID, FIRE_ID_ROOM, Limits, OpDraft, Placement, QueueChoice, RecordDraft,
-    Step, UpkeepOptions,
+    Appender, Applier, EpochPlan, FIRE_ID, FIRE_ID_ROOM, Limits, OpDraft, Placement, QueueChoice,
+    RecordDraft, Step, UpkeepOptions,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Op, OpKind, Wait};
@@ -109,7 +109,8 @@ impl Store {
         let owner = OwnerClock::open(opened.views.owner_ms, clock.now());
         let plan = EpochPlan { record, previous_end: opened.report.end };
         let (log, views) = (opened.log, opened.views);
-        let mut appender = Appender::new(limits, Arc::clone(&cursors), Arc::clone(&log), plan, (owner, &views));
+        let mut appender =
+            Appender::new(limits, Arc::clone(&cursors), Arc::clone(&log), plan, (owner, &views));
         if let Some(damage) = opened.damage {
             appender.stop(ErrorKind::ReadOnly, damage.to_string());
         }
@@ -117,7 +118,6 @@ impl Store {
             options.commit,
             Arc::clone(&cursors),
             Arc::clone(&log),
-            opened.buckets,
             UpkeepOptions {
                 near_horizon_ms: options.near_horizon_ms,
                 retention_ms: options.retention_ms,
@@ -126,14 +126,7 @@ impl Store {
             },
         );
         let mut views = views;
-        applier.upkeep_mut().adopt_all(&mut views);
-        applier.upkeep_mut().found(
-            opened.sealed,
-            opened.generations,
-            opened.garbage,
-            opened.checkpoint,
-            &views,
-        );
+        applier.upkeep_mut().resume(opened.files, &mut views);
         let parts = Parts { log, cursors, appender, applier, views };
         let core = Arc::new(Core::new(backend, clock, options, parts));
         core.start()?;
@@ -383,9 +376,7 @@ impl Store {
         let there = in_log
             && handle.schedule.0.checked_sub(head).is_some_and(|at| {
                 let bytes = core.log.slice(Offset(at), head);
-                bytes.is_ok_and(|b| {
-                    b[0] == OpKind::Schedule as u8 && b[8..16] == handle.due_ms.to_be_bytes()
-                })
+                bytes.is_ok_and(|b| b[0] == OpKind::Schedule as u8 && b[8..16] == handle.due_ms.to_be_bytes())
             });
         if there { Cancel::AlreadyFired } else { Cancel::NotFound }
     }
@@ -511,7 +502,11 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Poisoned`]: what the medium holds is not known any more, open the store again.
     pub fn flush(&self) -> Result<bool> {
-        self.core().flush()
+        let flushed = self.core().flush()?;
+        if flushed && self.core().options.threads {
+            self.core().help();
+        }
+        Ok(flushed)
     }
 
     /// The store in figures.
@@ -610,7 +605,12 @@ pub(crate) fn placement(op: &OpDraft<'_>) -> Placement {
 }
 
 fn ack(placed: &Placement) -> Ack {
-    Ack { offset: placed.at, queue: placed.queue, queue_offset: placed.queue_offset, store_ms: placed.store_ms }
+    Ack {
+        offset: placed.at,
+        queue: placed.queue,
+        queue_offset: placed.queue_offset,
+        store_ms: placed.store_ms,
+    }
 }
 
 pub(crate) fn topic_payload(config: &TopicConfig) -> Vec<u8> {

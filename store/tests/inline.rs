@@ -1,5 +1,7 @@
 //! A store without threads, on a manual clock: the shortest way through every part.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,14 @@ use mainspring::{
 };
 
 fn options() -> Options {
-    Options { threads: false, segment_bytes: 64 << 10, reserve_bytes: 64 << 10, default_queues: 1, fire_reserve_bytes: 0, ..Options::default() }
+    Options {
+        threads: false,
+        segment_bytes: 64 << 10,
+        reserve_bytes: 64 << 10,
+        default_queues: 1,
+        fire_reserve_bytes: 0,
+        ..Options::default()
+    }
 }
 
 fn read(store: &Store, topic: &str, from: u64) -> (ReadStatus, Vec<Vec<u8>>, u64) {
@@ -95,7 +104,11 @@ fn a_consumer_acks_and_a_failure_comes_again_until_it_is_a_dead_letter() {
     let options = Options { attempts_max: 2, ..options() };
     let store = Store::open_on(Arc::new(MemoryBackend::new()), clock.clone(), options).unwrap();
     store.append(Message::new("orders", "good").key("k1")).unwrap().wait().unwrap();
-    store.append(Message::new("orders", "bad").key("k2").tag("t").property("p", "v")).unwrap().wait().unwrap();
+    store
+        .append(Message::new("orders", "bad").key("k2").tag("t").property("p", "v"))
+        .unwrap()
+        .wait()
+        .unwrap();
     let mut consumer = store.consumer("billing", "orders").unwrap();
     let mut seen = Vec::new();
     for _ in 0..60 {

@@ -1,5 +1,7 @@
 //! A store on threads, on memory-mapped files and the system's clock.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::time::{Duration, Instant};
 
 use mainspring::{CommitRule, ErrorKind, Message, Options, ReadRequest, Store, TagFilter};
@@ -11,7 +13,8 @@ fn read_all(store: &Store, topic: &str) -> usize {
     for queue in 0..queues {
         let mut from = 0;
         loop {
-            let request = ReadRequest { topic, queue, from, max_records: 1000, max_bytes: 1 << 20, filter: &all };
+            let request =
+                ReadRequest { topic, queue, from, max_records: 1000, max_bytes: 1 << 20, filter: &all };
             let result = store.read(&request).unwrap();
             count += result.records.len();
             if result.next == from || result.next >= result.max {
@@ -27,7 +30,13 @@ fn read_all(store: &Store, topic: &str) -> usize {
 fn producers_on_threads_lose_nothing_over_reopens() {
     for commit in [CommitRule::Flushed, CommitRule::Appended] {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { commit, segment_bytes: 1 << 20, reserve_bytes: 64 << 10, fire_reserve_bytes: 1 << 20, ..Options::default() };
+        let options = Options {
+            commit,
+            segment_bytes: 1 << 20,
+            reserve_bytes: 64 << 10,
+            fire_reserve_bytes: 1 << 20,
+            ..Options::default()
+        };
         let mut sent = 0;
         for _ in 0..3 {
             let store = Store::open_with(dir.path(), options.clone()).unwrap();

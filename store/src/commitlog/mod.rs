@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{Frame, Header, HEADER_BYTES};
+use crate::frame::Frame;
 use crate::offset::Offset;
 
 /// The cursors of a store. `committed <= tail`, `flushed <= tail`, `applied <= committed`; none ever goes back.
@@ -71,8 +71,18 @@ const OPEN: u64 = u64::MAX;
 
 impl Segment {
     /// The segment that is being written.
-    pub(crate) fn open(start: Offset, reader: Arc<dyn StreamReader>, control: Arc<dyn StreamControl>) -> Self {
-        Self { start, end: AtomicU64::new(OPEN), reader, control: Some(control), checked: AtomicBool::new(true) }
+    pub(crate) fn open(
+        start: Offset,
+        reader: Arc<dyn StreamReader>,
+        control: Arc<dyn StreamControl>,
+    ) -> Self {
+        Self {
+            start,
+            end: AtomicU64::new(OPEN),
+            reader,
+            control: Some(control),
+            checked: AtomicBool::new(true),
+        }
     }
 
     /// A segment that ended at `end`; `checked` says whether its frames were checked since the store opened.
@@ -96,14 +106,14 @@ impl Segment {
     }
 
     /// Bytes of it that belong to frames.
-    pub fn len(&self) -> u64 {
+    pub fn len_bytes(&self) -> u64 {
         self.end().map_or_else(|| self.reader.published(), |end| end.0 - self.start.0)
     }
 
     /// Bytes `[from, from + len)` of the log, which must lie within this segment's frames.
     fn slice(&self, from: Offset, len: u64) -> Result<Bytes> {
         let at = from.0 - self.start.0;
-        if at + len > self.len() {
+        if at + len > self.len_bytes() {
             return Err(Error::new(ErrorKind::NotFound, "no such bytes in the log").at(from));
         }
         self.reader
@@ -113,7 +123,7 @@ impl Segment {
 
     /// All its frames' bytes.
     pub(crate) fn bytes(&self) -> Result<Bytes> {
-        self.slice(self.start, self.len())
+        self.slice(self.start, self.len_bytes())
     }
 
     /// Checks every frame, once since the store opened.
@@ -219,16 +229,8 @@ impl Log {
         Ok(Some((at, segment.slice(at, end.0 - at.0)?)))
     }
 
-    /// The bytes of the frame at `at`.
-    pub(crate) fn frame(&self, at: Offset) -> Result<Bytes> {
-        let damaged = |bad| Error::new(ErrorKind::Corrupt, format!("damaged log: {bad}")).at(at);
-        let head = self.slice(at, HEADER_BYTES as u64)?;
-        let header = Header::parse(&head, self.secret, at).map_err(damaged)?;
-        self.slice(at, u64::from(header.len))
-    }
-
     /// Bytes of all segments together.
     pub fn len_bytes(&self) -> u64 {
-        self.segments.read().iter().map(|s| s.len()).sum()
+        self.segments.read().iter().map(|s| s.len_bytes()).sum()
     }
 }

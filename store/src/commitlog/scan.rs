@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::frame::{BadFrame, Frame, Op, ALIGN, MAGIC};
+use crate::frame::{ALIGN, BadFrame, Frame, MAGIC, Op};
 use crate::offset::Offset;
 use crate::options::UNFLUSHED_BYTES_LIMIT;
 
@@ -75,7 +75,8 @@ pub fn search(bytes: &Bytes, secret: u64, start: Offset) -> Behind {
     let limit = bytes.len().min(usize::try_from(UNFLUSHED_BYTES_LIMIT).unwrap_or(usize::MAX));
     let mut at = start.0.next_multiple_of(ALIGN as u64) - start.0;
     while let Some(rest) = usize::try_from(at).ok().filter(|at| *at < limit).and_then(|at| bytes.get(at..)) {
-        let found = rest.starts_with(&magic).then(|| Frame::parse(rest, secret, start.plus(at)).ok()).flatten();
+        let found =
+            rest.starts_with(&magic).then(|| Frame::parse(rest, secret, start.plus(at)).ok()).flatten();
         at += match found {
             Some(frame) => {
                 behind.flushed = behind.flushed.max(frame.header.flushed);

@@ -113,8 +113,10 @@ pub enum Failure {
     Segment,
     /// Nothing more could be reserved.
     Reserve,
-    /// A segment could not be sealed or indexed.
-    Seal(Offset),
+    /// A segment could not be sealed: what the medium holds of the log is not known any more.
+    Seal,
+    /// A sealed segment's index file could not be written.
+    Index,
     /// A bucket could not be written.
     Bucket(Offset),
     /// A base could not be written.
@@ -141,7 +143,10 @@ pub fn perform(backend: &dyn Backend, log: &Log, action: Action) -> Event {
             let done = control.reserve(upto).map_err(|e| Error::io("cannot reserve space for the log", e));
             (Failure::Reserve, done.map(|()| Event::Reserved))
         }
-        Action::Seal { segment, voids } => (Failure::Seal(segment.start), seal(backend, log, &segment, &voids)),
+        Action::Seal { segment, voids } => match seal(&segment) {
+            Ok(()) => (Failure::Index, index(backend, log, &segment, &voids)),
+            Err(error) => (Failure::Seal, Err(error)),
+        },
         Action::WriteBucket { segment, timers } => {
             (Failure::Bucket(segment), write_bucket(backend, log, segment, &timers))
         }
@@ -181,12 +186,12 @@ fn create_segment(
         .map_err(|e| Error::io(format!("cannot create the log segment {name}"), e).at(start))
 }
 
-fn seal(backend: &dyn Backend, log: &Log, segment: &Arc<Segment>, voids: &BTreeSet<Offset>) -> Result<Event> {
-    if let Some(control) = segment.control() {
-        control
-            .seal(segment.len())
-            .map_err(|e| Error::io(format!("cannot seal the log segment {}", segment.start), e))?;
-    }
+fn seal(segment: &Segment) -> Result<()> {
+    let failed = |e| Error::io(format!("cannot seal the log segment {}", segment.start), e);
+    segment.control().map_or(Ok(()), |control| control.seal(segment.len_bytes()).map_err(failed))
+}
+
+fn index(backend: &dyn Backend, log: &Log, segment: &Segment, voids: &BTreeSet<Offset>) -> Result<Event> {
     let index = index_segment(backend, log.secret(), segment, voids)?;
     Ok(Event::Sealed(segment.start, Arc::new(index)))
 }
@@ -204,10 +209,11 @@ pub(crate) fn build_index(secret: u64, segment: &Segment, voids: &BTreeSet<Offse
         let damaged = |why: String| Error::new(ErrorKind::Corrupt, format!("damaged log: {why}")).at(offset);
         let frame = Frame::parse(&bytes[at..], secret, offset).map_err(|bad| damaged(bad.to_string()))?;
         for op in frame.ops() {
-            let (tags, record_at, record) = match op.map_err(|bad| damaged(format!("operation {}", bad.at)))? {
-                Op::Append { tags, at, record } | Op::Fire { tags, at, record, .. } => (tags, at, record),
-                _ => continue,
-            };
+            let (tags, record_at, record) =
+                match op.map_err(|bad| damaged(format!("operation {}", bad.at)))? {
+                    Op::Append { tags, at, record } | Op::Fire { tags, at, record, .. } => (tags, at, record),
+                    _ => continue,
+                };
             let position = offset.plus(u64::from(record_at));
             if voids.contains(&position) && !planted::is(Bug::IndexWithoutVoids) {
                 continue;
@@ -245,7 +251,8 @@ pub(crate) fn index_segment(
         }
         other => other?,
     };
-    IndexFile::open(reader).map_err(|e| Error::new(ErrorKind::Corrupt, format!("index file {}: {e}", kind.name())))
+    IndexFile::open(reader)
+        .map_err(|e| Error::new(ErrorKind::Corrupt, format!("index file {}: {e}", kind.name())))
 }
 
 /// A whole stream that could not be written and can be built again at will.
@@ -259,12 +266,18 @@ impl StreamReader for InMemory {
 
     fn read(&self, range: std::ops::Range<u64>) -> io::Result<Bytes> {
         let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
-        let (start, end) = bounds.filter(|(s, e)| s <= e && *e <= self.0.len()).ok_or(io::ErrorKind::InvalidInput)?;
+        let (start, end) =
+            bounds.filter(|(s, e)| s <= e && *e <= self.0.len()).ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.0.slice(start..end))
     }
 }
 
-fn write_bucket(backend: &dyn Backend, log: &Log, segment: Offset, timers: &[(i64, Offset, u32)]) -> Result<Event> {
+fn write_bucket(
+    backend: &dyn Backend,
+    log: &Log,
+    segment: Offset,
+    timers: &[(i64, Offset, u32)],
+) -> Result<Event> {
     let bodies: Result<Vec<_>> = timers
         .iter()
         .map(|(due, schedule, size)| Ok((*due, *schedule, log.slice(*schedule, u64::from(*size))?)))
@@ -274,7 +287,11 @@ fn write_bucket(backend: &dyn Backend, log: &Log, segment: Offset, timers: &[(i6
 }
 
 /// Writes a stream in one go, durably. One of that name that a crash left half-written is replaced.
-pub(crate) fn write_whole(backend: &dyn Backend, kind: StreamKind, bytes: &[u8]) -> Result<Arc<dyn StreamReader>> {
+pub(crate) fn write_whole(
+    backend: &dyn Backend,
+    kind: StreamKind,
+    bytes: &[u8],
+) -> Result<Arc<dyn StreamReader>> {
     let name = kind.name();
     let failed = |e| Error::io(format!("cannot write {name}"), e);
     match backend.remove(&name) {
@@ -304,7 +321,9 @@ fn remove(backend: &dyn Backend, kinds: &[StreamKind]) -> Result<Event> {
 
 fn keep_reserve(backend: &dyn Backend, bytes: u64) -> Result<Event> {
     match backend.create(&StreamKind::Reserve.name(), bytes, bytes) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("cannot keep a reserve for firing", e)),
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+            Err(Error::io("cannot keep a reserve for firing", e))
+        }
         _ => Ok(Event::ReserveKept),
     }
 }

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use backends::{StreamControl, StreamWriter};
 use byteorder::{BigEndian, ByteOrder};
 
+use super::action::Action;
+use crate::cells::EpochRecord;
 use crate::clock::{Now, OwnerClock};
 use crate::commitlog::{Cursors, Log, Segment};
 use crate::error::{Error, ErrorKind};
 use crate::frame::{
-    aligned, Header, Op, OpKind, Opening, Wait, FEATURE_LEVEL, HEADER_BYTES, OP_HEAD_BYTES, RECORD_AT_APPEND,
-    RECORD_AT_FIRE, RECORD_AT_SCHEDULE,
+    FEATURE_LEVEL, HEADER_BYTES, Header, OP_HEAD_BYTES, Op, OpKind, Opening, RECORD_AT_APPEND,
+    RECORD_AT_FIRE, RECORD_AT_SCHEDULE, Wait, aligned,
 };
-use crate::cells::EpochRecord;
-use crate::offset::{Offset, EPOCH_BYTES};
-use super::action::Action;
-use crate::record::{patch, Prepared, Stamp};
-use crate::views::{Views, QUEUE_SKIP};
+use crate::offset::{EPOCH_BYTES, Offset};
+use crate::record::{Prepared, Stamp, patch};
+use crate::views::{QUEUE_SKIP, Views};
 
 /// What bounds an append.
 #[derive(Debug, Clone, Copy)]
@@ -163,6 +163,13 @@ struct TopicCursor {
     turn: u32,
 }
 
+/// The next offset of every queue.
+#[derive(Debug)]
+struct QueueCursors {
+    topics: HashMap<Box<str>, TopicCursor>,
+    skips: u32,
+}
+
 /// The epoch that the first append opens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EpochPlan {
@@ -184,8 +191,7 @@ pub struct Appender {
     next: Option<OpenSegment>,
     next_asked: bool,
     reserve_asked: bool,
-    topics: HashMap<Box<str>, TopicCursor>,
-    queue_skips: u32,
+    queues: QueueCursors,
     unflushed_bytes: u64,
     full_segments: VecDeque<(Arc<dyn StreamControl>, u64)>,
     oldest_unflushed_ms: Option<i64>,
@@ -225,8 +231,7 @@ impl Appender {
             next: None,
             next_asked: false,
             reserve_asked: false,
-            topics: topics.collect(),
-            queue_skips: views.queue_skips,
+            queues: QueueCursors { topics: topics.collect(), skips: views.queue_skips },
             unflushed_bytes: 0,
             full_segments: VecDeque::new(),
             oldest_unflushed_ms: None,
@@ -290,15 +295,15 @@ impl Appender {
 
     /// How many queues a topic's producers write, `None` if it has no settings.
     pub(crate) fn topic_queues(&self, topic: &str) -> Option<u32> {
-        self.topics.get(topic).map(|t| t.queues).filter(|q| *q > 0)
+        self.queues.topics.get(topic).map(|t| t.queues).filter(|q| *q > 0)
     }
 
     /// A topic's settings changed: `queues` is 0 for a deleted one.
     pub(crate) fn set_topic_queues(&mut self, topic: &str, queues: u32) {
-        match self.topics.get_mut(topic) {
+        match self.queues.topics.get_mut(topic) {
             Some(cursor) => cursor.queues = queues,
             None => {
-                self.topics.insert(topic.into(), TopicCursor { queues, ..TopicCursor::default() });
+                self.queues.topics.insert(topic.into(), TopicCursor { queues, ..TopicCursor::default() });
             }
         }
     }
@@ -324,7 +329,7 @@ impl Appender {
             let chosen = match op {
                 OpDraft::Append(draft) | OpDraft::Schedule { draft, .. } => {
                     let topic = draft.record.draft().topic;
-                    choose(&mut self.topics, topic, draft.queue).map(|queue| draft.placed.queue = queue)
+                    self.queues.choose(topic, draft.queue).map(|queue| draft.placed.queue = queue)
                 }
                 OpDraft::Topic(name, queues, _) => {
                     before.push(((*name).to_owned(), self.topic_queues(name).unwrap_or(0)));
@@ -379,7 +384,8 @@ impl Appender {
             return Err(Need::Segment);
         }
         self.roll(now);
-        let fits = self.segment.as_ref().is_some_and(|s| s.writer.published() + len as u64 <= s.writer.reserved());
+        let fits =
+            self.segment.as_ref().is_some_and(|s| s.writer.published() + len as u64 <= s.writer.reserved());
         if fits { Ok(()) } else { Err(Need::Reserve) }
     }
 
@@ -423,7 +429,7 @@ impl Appender {
         for op in ops.iter_mut() {
             let payload = op.payload_bytes();
             let room = OP_HEAD_BYTES + aligned(payload);
-            encode_op(&mut self.topics, self.queue_skips, &stamp, place, op, &mut frame[place..place + room]);
+            encode_op(&mut self.queues, &stamp, place, op, &mut frame[place..place + room]);
             place += room;
         }
         #[expect(clippy::cast_possible_truncation, reason = "a frame is at most 8 MiB")]
@@ -458,9 +464,7 @@ impl Appender {
         };
         let control = first.control();
         self.enter(OpenSegment { start: record.epoch.first(), writer: first, control });
-        let more = u64::from(opening.queue_skips - self.queue_skips) * QUEUE_SKIP;
-        self.queue_skips = opening.queue_skips;
-        self.topics.values_mut().flat_map(|t| &mut t.next).for_each(|next| *next += more);
+        self.queues.skip_to(opening.queue_skips);
         let store_ms = self.clock.read(now);
         let (kind, payload) = Op::Open(opening).payload();
         self.encode_plain(Wait::Appended, store_ms, kind, &payload);
@@ -528,7 +532,9 @@ impl Appender {
             return None;
         }
         let start = segment.start.plus(self.limits.segment_bytes);
-        if start.epoch() != segment.start.epoch() || (start.0 + self.limits.segment_bytes) % EPOCH_BYTES < start.0 % EPOCH_BYTES {
+        if start.epoch() != segment.start.epoch()
+            || (start.0 + self.limits.segment_bytes) % EPOCH_BYTES < start.0 % EPOCH_BYTES
+        {
             self.stop(ErrorKind::ReadOnly, "the epoch's offsets are used up; open the store again");
             return None;
         }
@@ -604,46 +610,52 @@ struct FrameStamp {
     store_host: SocketAddrV4,
 }
 
-fn choose(
-    topics: &mut HashMap<Box<str>, TopicCursor>,
-    topic: &str,
-    choice: QueueChoice,
-) -> Result<u32, Error> {
-    let unknown = || Error::new(ErrorKind::NotFound, format!("topic `{topic}` does not exist"));
-    let cursor = topics.get_mut(topic).filter(|t| t.queues > 0).ok_or_else(unknown)?;
-    match choice {
-        QueueChoice::Number(queue) if queue < cursor.queues => Ok(queue),
-        QueueChoice::Number(queue) => Err(Error::new(
-            ErrorKind::Invalid,
-            format!("topic `{topic}` has {} queues, there is no queue {queue}", cursor.queues),
-        )),
-        #[expect(clippy::cast_possible_truncation, reason = "a remainder of a u32")]
-        QueueChoice::Hash(hash) => Ok((hash % u64::from(cursor.queues)) as u32),
-        QueueChoice::Turn => {
-            cursor.turn = (cursor.turn + 1) % cursor.queues;
-            Ok(cursor.turn)
+impl QueueCursors {
+    fn choose(&mut self, topic: &str, choice: QueueChoice) -> Result<u32, Error> {
+        let unknown = || Error::new(ErrorKind::NotFound, format!("topic `{topic}` does not exist"));
+        let cursor = self.topics.get_mut(topic).filter(|t| t.queues > 0).ok_or_else(unknown)?;
+        match choice {
+            QueueChoice::Number(queue) if queue < cursor.queues => Ok(queue),
+            QueueChoice::Number(queue) => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("topic `{topic}` has {} queues, there is no queue {queue}", cursor.queues),
+            )),
+            #[expect(clippy::cast_possible_truncation, reason = "a remainder of a u32")]
+            QueueChoice::Hash(hash) => Ok((hash % u64::from(cursor.queues)) as u32),
+            QueueChoice::Turn => {
+                cursor.turn = (cursor.turn + 1) % cursor.queues;
+                Ok(cursor.turn)
+            }
         }
     }
+
+    /// The next offset of a queue, which is used up by this.
+    fn take(&mut self, topic: &str, queue: u32) -> u64 {
+        let first = u64::from(self.skips) * QUEUE_SKIP;
+        let queue = queue as usize;
+        let give = |cursor: &mut TopicCursor| {
+            if cursor.next.len() <= queue {
+                cursor.next.resize(queue + 1, first);
+            }
+            cursor.next[queue] += 1;
+            cursor.next[queue] - 1
+        };
+        match self.topics.get_mut(topic) {
+            Some(cursor) => give(cursor),
+            None => give(self.topics.entry(topic.into()).or_default()),
+        }
+    }
+
+    /// Every queue goes on so far that no offset which was lost is given again.
+    fn skip_to(&mut self, skips: u32) {
+        let more = u64::from(skips.saturating_sub(self.skips)) * QUEUE_SKIP;
+        self.skips = self.skips.max(skips);
+        self.topics.values_mut().flat_map(|t| &mut t.next).for_each(|next| *next += more);
+    }
 }
 
-/// The next offset of a queue, which is used up by this.
-fn next_offset(topics: &mut HashMap<Box<str>, TopicCursor>, skips: u32, topic: &str, queue: u32) -> u64 {
-    if !topics.contains_key(topic) {
-        topics.insert(topic.into(), TopicCursor::default());
-    }
-    let Some(cursor) = topics.get_mut(topic) else { return 0 };
-    let queue = queue as usize;
-    if cursor.next.len() <= queue {
-        cursor.next.resize(queue + 1, u64::from(skips) * QUEUE_SKIP);
-    }
-    cursor.next[queue] += 1;
-    cursor.next[queue] - 1
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of the appender that encoding borrows apart")]
 fn encode_op(
-    topics: &mut HashMap<Box<str>, TopicCursor>,
-    skips: u32,
+    queues: &mut QueueCursors,
     frame: &FrameStamp,
     place: usize,
     op: &mut OpDraft<'_>,
@@ -655,7 +667,7 @@ fn encode_op(
         OpDraft::Append(draft) => {
             crate::frame::write_head(out, OpKind::Append, payload_bytes);
             let at = record_at(RECORD_AT_APPEND);
-            let offset = next_offset(topics, skips, draft.record.draft().topic, draft.placed.queue);
+            let offset = queues.take(draft.record.draft().topic, draft.placed.queue);
             draft.placed = Placement { at, queue_offset: offset, store_ms: frame.store_ms, ..draft.placed };
             let payload = &mut out[OP_HEAD_BYTES..OP_HEAD_BYTES + payload_bytes];
             BigEndian::write_i64(&mut payload[..8], draft.record.tags_code());
@@ -674,7 +686,7 @@ fn encode_op(
         OpDraft::Fire { due_ms, schedule, record, topic, queue, tags } => {
             crate::frame::write_head(out, OpKind::Fire, payload_bytes);
             let at = record_at(RECORD_AT_FIRE);
-            let offset = next_offset(topics, skips, topic, *queue);
+            let offset = queues.take(topic, *queue);
             let payload = &mut out[OP_HEAD_BYTES..OP_HEAD_BYTES + payload_bytes];
             BigEndian::write_i64(&mut payload[..8], *due_ms);
             BigEndian::write_u64(&mut payload[8..16], schedule.0);

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::action::{Action, Event, Failure};
 use super::appender::{Appender, Need, OpDraft};
 use super::upkeep::{Upkeep, UpkeepOptions};
-use crate::base::Buckets;
 use crate::bucket::Bucket;
 use crate::clock::Now;
 use crate::commitlog::{Cursors, Log};
@@ -62,10 +61,9 @@ impl Applier {
         commit: CommitRule,
         cursors: Arc<Cursors>,
         log: Arc<Log>,
-        buckets: Buckets,
         options: UpkeepOptions,
     ) -> Self {
-        let upkeep = Upkeep::new(Arc::clone(&cursors), Arc::clone(&log), buckets, options);
+        let upkeep = Upkeep::new(Arc::clone(&cursors), Arc::clone(&log), options);
         Self {
             commit,
             cursors,
@@ -349,6 +347,10 @@ impl Appender {
                 } else {
                     self.stop(ErrorKind::Io, error.to_string());
                 }
+            }
+            Event::Failed(Failure::Seal, error) => {
+                let text = format!("a flush failed ({error}); close the store and open it again");
+                self.stop(ErrorKind::Poisoned, text);
             }
             other => return Some(other),
         }

@@ -10,10 +10,11 @@ mod appender;
 mod applier;
 mod upkeep;
 
-pub use action::{perform, Action, Event, Failure};
-pub(crate) use action::{build_index, index_segment, InMemory};
-pub use appender::{Appender, FlushJob, Limits, Need, OpDraft, Placement, QueueChoice, RecordDraft};
-pub use applier::{Applier, Step};
+pub use action::{Action, Event, Failure, perform};
+pub(crate) use action::{InMemory, build_index, index_segment};
 pub use appender::Appended;
+pub use appender::{Appender, FlushJob, Limits, Need, OpDraft, Placement, QueueChoice, RecordDraft};
 pub(crate) use appender::{EpochPlan, FIRE_ID, FIRE_ID_ROOM};
+pub use applier::{Applier, Step};
+pub(crate) use upkeep::FoundFiles;
 pub use upkeep::{Generation, UpkeepCounts, UpkeepOptions};

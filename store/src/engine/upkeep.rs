@@ -52,6 +52,23 @@ pub struct Generation {
     pub buckets: Vec<Offset>,
 }
 
+/// The files that an open found, apart from the log's frames.
+#[derive(Debug, Default)]
+pub(crate) struct FoundFiles {
+    /// Sealed segments that have an index: the last store time in each.
+    pub(crate) sealed: BTreeMap<Offset, i64>,
+    /// Bases that can be read, oldest first.
+    pub(crate) generations: VecDeque<Generation>,
+    /// The number of the next base: above all that were found, readable or not.
+    pub(crate) next_base: u64,
+    /// Streams that nothing names, and the position beyond which they can go once it is flushed.
+    pub(crate) garbage: Vec<(Offset, StreamKind)>,
+    /// Buckets that can be read.
+    pub(crate) buckets: Buckets,
+    /// What the checkpoint says.
+    pub(crate) checkpoint: Offset,
+}
+
 /// How much upkeep was done since the store was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UpkeepCounts {
@@ -69,7 +86,7 @@ pub struct UpkeepCounts {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Upkeep {
+pub(crate) struct Upkeep {
     options: UpkeepOptions,
     cursors: Arc<Cursors>,
     log: Arc<Log>,
@@ -99,12 +116,12 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    pub(super) fn new(cursors: Arc<Cursors>, log: Arc<Log>, buckets: Buckets, options: UpkeepOptions) -> Self {
+    pub(super) fn new(cursors: Arc<Cursors>, log: Arc<Log>, options: UpkeepOptions) -> Self {
         Self {
             options,
             cursors,
             log,
-            buckets,
+            buckets: Buckets::new(),
             to_seal: VecDeque::new(),
             sealing: false,
             to_copy: VecDeque::new(),
@@ -128,20 +145,14 @@ impl Upkeep {
         }
     }
 
-    /// What an open found.
-    pub(crate) fn found(
-        &mut self,
-        sealed: BTreeMap<Offset, i64>,
-        generations: VecDeque<Generation>,
-        garbage: Vec<(Offset, StreamKind)>,
-        checkpoint: Offset,
-        views: &Views,
-    ) {
-        self.next_number = generations.back().map_or(1, |g| g.number + 1);
-        self.sealed = sealed;
-        self.generations = generations;
-        self.garbage = garbage;
-        self.checkpoint = checkpoint;
+    /// Goes on from what an open found.
+    pub(crate) fn resume(&mut self, found: FoundFiles, views: &mut Views) {
+        self.next_number = found.next_base;
+        self.sealed = found.sealed;
+        self.generations = found.generations;
+        self.garbage = found.garbage;
+        self.checkpoint = found.checkpoint;
+        found.buckets.into_values().for_each(|bucket| self.adopt(bucket, views));
         let logged: BTreeSet<Offset> =
             views.timers.iter().filter(|(_, p)| p.place == Place::Log).map(|(at, _)| at).collect();
         let holds = |from: &Offset, to: Option<&Offset>| match to {
@@ -159,11 +170,6 @@ impl Upkeep {
 
     pub(super) fn bucket(&self, segment: Offset) -> Option<&Bucket> {
         self.buckets.get(&segment)
-    }
-
-    /// The base generations on the medium, oldest first.
-    pub(crate) fn generations(&self) -> &VecDeque<Generation> {
-        &self.generations
     }
 
     /// The views reached the end of a segment.
@@ -194,12 +200,6 @@ impl Upkeep {
         }
     }
 
-    /// Whether everything that was begun is done.
-    pub(crate) fn is_idle(&self) -> bool {
-        let busy = self.sealing || self.copying || self.writing.is_some() || self.checkpoint_busy;
-        !busy && self.to_seal.is_empty() && self.frozen.is_none() && !self.base_wanted
-    }
-
     /// What is to be done now, apart from appends.
     pub(super) fn plan(&mut self, views: &Views, now_ms: i64, actions: &mut Vec<Action>) {
         if now_ms < self.pause_ms {
@@ -221,7 +221,8 @@ impl Upkeep {
         if !self.checkpoint_busy && rested && flushed > self.checkpoint {
             self.plan_checkpoint(actions);
         }
-        let gone: Vec<_> = self.garbage.iter().filter(|(after, _)| flushed > *after).map(|(_, k)| *k).collect();
+        let gone: Vec<_> =
+            self.garbage.iter().filter(|(after, _)| flushed > *after).map(|(_, k)| *k).collect();
         if !gone.is_empty() {
             self.garbage.retain(|(after, _)| flushed <= *after);
             actions.push(Action::Remove(gone));
@@ -251,6 +252,9 @@ impl Upkeep {
     fn plan_copy(&mut self, views: &Views, now_ms: i64, actions: &mut Vec<Action>) {
         while !self.copying {
             let Some(segment) = self.to_copy.pop_front() else { return };
+            if self.buckets.contains_key(&segment) {
+                continue; // bases name its slots; what is left in the log is near, and Trim waits for it
+            }
             let Some(end) = self.log.find(segment).and_then(|s| s.end()) else { continue };
             let far = now_ms.saturating_add(i64::try_from(self.options.near_horizon_ms).unwrap_or(i64::MAX));
             let timers: Vec<_> = views
@@ -261,6 +265,7 @@ impl Upkeep {
                 .collect();
             if !timers.is_empty() {
                 self.copying = true;
+                self.garbage.retain(|(_, kind)| *kind != StreamKind::Bucket(segment));
                 actions.push(Action::WriteBucket { segment, timers });
             }
         }
@@ -302,7 +307,7 @@ impl Upkeep {
         for pair in segments.windows(2) {
             let [segment, next] = pair else { break };
             if segment.start < views.start {
-                bytes = bytes.saturating_sub(segment.len());
+                bytes = bytes.saturating_sub(segment.len_bytes());
                 continue;
             }
             let Some(last_ms) = self.sealed.get(&segment.start) else { break };
@@ -312,11 +317,10 @@ impl Upkeep {
             if !(old || many) {
                 break;
             }
-            bytes = bytes.saturating_sub(segment.len());
+            bytes = bytes.saturating_sub(segment.len_bytes());
             point = Some(next.start);
         }
-        let earliest =
-            views.timers.iter().filter(|(_, p)| p.place == Place::Log).map(|(at, _)| at).min();
+        let earliest = views.timers.iter().filter(|(_, p)| p.place == Place::Log).map(|(at, _)| at).min();
         let point = point?;
         match earliest {
             Some(at) if at < point => {
@@ -382,15 +386,8 @@ impl Upkeep {
         }
     }
 
-    /// Uses every bucket that an open found.
-    pub(crate) fn adopt_all(&mut self, views: &mut Views) {
-        for bucket in std::mem::take(&mut self.buckets).into_values() {
-            self.adopt(bucket, views);
-        }
-    }
-
     /// Uses a bucket from now on for the timers that still pend in it.
-    pub(crate) fn adopt(&mut self, bucket: Bucket, views: &mut Views) {
+    fn adopt(&mut self, bucket: Bucket, views: &mut Views) {
         let Ok(directory) = bucket.directory() else { return };
         for (slot, entry) in directory.iter().enumerate() {
             let slot = u32::try_from(slot).unwrap_or(u32::MAX);
@@ -402,7 +399,7 @@ impl Upkeep {
     fn failed(&mut self, failure: Failure, error: &Error, now_ms: i64) {
         self.pause_ms = now_ms.saturating_add(LOOK_MS);
         match failure {
-            Failure::Seal(_) => self.sealing = false,
+            Failure::Seal | Failure::Index => self.sealing = false,
             Failure::Bucket(segment) => {
                 self.copying = false;
                 self.to_copy.push_back(segment);
@@ -443,7 +440,8 @@ impl Upkeep {
     }
 
     fn unused_buckets(&mut self, views: &Views) -> Vec<StreamKind> {
-        let named: BTreeSet<Offset> = self.generations.iter().flat_map(|g| g.buckets.iter().copied()).collect();
+        let named: BTreeSet<Offset> =
+            self.generations.iter().flat_map(|g| g.buckets.iter().copied()).collect();
         let idle: Vec<Offset> = self.buckets.keys().copied().filter(|b| !named.contains(b)).collect();
         if idle.is_empty() || self.copying {
             return Vec::new();

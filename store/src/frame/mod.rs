@@ -29,7 +29,9 @@ use crate::offset::{Epoch, Offset};
 use crate::planted::{self, Bug};
 
 pub(crate) use op::write_head;
-pub use op::{BadOp, Op, OpKind, OpReader, Opening, OP_HEAD_BYTES, RECORD_AT_APPEND, RECORD_AT_FIRE, RECORD_AT_SCHEDULE};
+pub use op::{
+    BadOp, OP_HEAD_BYTES, Op, OpKind, OpReader, Opening, RECORD_AT_APPEND, RECORD_AT_FIRE, RECORD_AT_SCHEDULE,
+};
 
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 64;
@@ -163,7 +165,8 @@ impl Header {
             return Err(BadFrame::Epoch);
         }
         let len = BigEndian::read_u32(&head[8..12]);
-        let len_ok = (HEADER_BYTES..=FRAME_BYTES_MAX).contains(&(len as usize)) && len as usize % ALIGN == 0;
+        let len_ok = (HEADER_BYTES..=FRAME_BYTES_MAX).contains(&(len as usize))
+            && (len as usize).is_multiple_of(ALIGN);
         if !len_ok {
             return Err(BadFrame::Length);
         }

@@ -27,7 +27,7 @@
 
 use byteorder::{BigEndian, ByteOrder};
 
-use super::{aligned, HEADER_BYTES};
+use super::{HEADER_BYTES, aligned};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::offset::Offset;
 use crate::settings::{GroupConfig, TopicConfig};

@@ -79,7 +79,10 @@ fn golden_bytes() {
     let at = Epoch(1).first().plus(64);
     let bytes = sealed(&[Op::Trim { start: Offset(0x0100_0000_0000) }], at);
     let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    assert_eq!(&hex[..24], "4d53463101010001" .to_owned().as_str().to_owned().as_str().to_owned() + "00000050");
+    assert_eq!(
+        &hex[..24],
+        "4d53463101010001".to_owned().as_str().to_owned().as_str().to_owned() + "00000050"
+    );
     assert_eq!(
         &hex[32..],
         "112233445566778800000001000000010000010000000040\

@@ -5,9 +5,10 @@
 
 use std::fmt;
 
-use super::{Place, Views, QUEUE_SKIP};
-use crate::frame::{BadOp, Frame, Op, FEATURE_LEVEL};
+use super::{Place, QUEUE_SKIP, Views};
+use crate::frame::{BadOp, FEATURE_LEVEL, Frame, Op};
 use crate::index::Unit;
+use crate::message::Handle;
 use crate::offset::Offset;
 use crate::planted::{self, Bug};
 use crate::record::Record;
@@ -75,7 +76,12 @@ impl Views {
     ///
     /// # Errors
     /// [`BadApply`]; the state must then not be used any further.
-    pub fn apply(&mut self, frame: &Frame<'_>, context: Context, effects: &mut Effects) -> Result<(), BadApply> {
+    pub fn apply(
+        &mut self,
+        frame: &Frame<'_>,
+        context: Context,
+        effects: &mut Effects,
+    ) -> Result<(), BadApply> {
         if frame.header.feature_level > FEATURE_LEVEL {
             return Err(BadApply::Feature(frame.header.feature_level));
         }
@@ -108,7 +114,8 @@ impl Views {
             }
             Op::Fire { due_ms, schedule, tags, at, record } => {
                 let arrival = Arrival { at: place(*at), record: parse(*at, record)?, tags: *tags };
-                self.apply_fire(*schedule, *due_ms, &arrival, context, effects);
+                let handle = Handle { due_ms: *due_ms, schedule: *schedule };
+                self.apply_fire(handle, &arrival, context, effects);
             }
             Op::Cancel { due_ms, schedule } => {
                 let done = self.timers.cancel(*schedule, *due_ms, frame.header.owner_ms)
@@ -149,20 +156,13 @@ impl Views {
     }
 
     /// A fire counts only while its timer is pending; otherwise its queue slot is a blank for ever.
-    fn apply_fire(
-        &mut self,
-        schedule: Offset,
-        due_ms: i64,
-        arrival: &Arrival<'_>,
-        context: Context,
-        effects: &mut Effects,
-    ) {
+    fn apply_fire(&mut self, timer: Handle, arrival: &Arrival<'_>, context: Context, effects: &mut Effects) {
         let pending = if context.replay && planted::is(Bug::FiresTwice) {
-            self.timers.get(schedule).is_some()
+            self.timers.get(timer.schedule).is_some()
         } else {
-            self.timers.remove(schedule, due_ms).is_some()
+            self.timers.remove(timer.schedule, timer.due_ms).is_some()
         };
-        if pending || (planted::is(Bug::CancelLoses) && self.timers.was_cancelled(schedule)) {
+        if pending || (planted::is(Bug::CancelLoses) && self.timers.was_cancelled(timer.schedule)) {
             effects.fired += 1;
             self.arrive(arrival, context, effects);
             return;

@@ -46,19 +46,18 @@ impl Timers {
     /// No timers; `now_ms` is the owner's time.
     #[must_use]
     pub fn new(now_ms: i64) -> Self {
-        Self { pending: HashMap::new(), wheel: Wheel::new(tick(now_ms)), cancelled: BTreeMap::new(), digest: 0 }
+        Self {
+            pending: HashMap::new(),
+            wheel: Wheel::new(tick(now_ms)),
+            cancelled: BTreeMap::new(),
+            digest: 0,
+        }
     }
 
     /// How many are pending.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.pending.len()
-    }
-
-    /// Whether none is pending.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
     }
 
     /// A pending timer.
