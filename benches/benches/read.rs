@@ -15,8 +15,12 @@ fn read(criterion: &mut Criterion) {
         for (name, how) in [("walk", Use::Walk), ("copy", Use::Copy)] {
             let mut group = criterion.benchmark_group(format!("read and {name}, {body_bytes} B"));
             group.throughput(Throughput::Bytes(library.len().1)).sample_size(20);
-            group.bench_function("mainspring, 1000 a read", |b| b.iter(|| library.ours(1000, how).expect("a read")));
-            group.bench_function("mainspring, 32 a read", |b| b.iter(|| library.ours(32, how).expect("a read")));
+            group.bench_function("mainspring, 1000 a read", |b| {
+                b.iter(|| library.ours(1000, how).expect("a read"))
+            });
+            group.bench_function("mainspring, 32 a read", |b| {
+                b.iter(|| library.ours(32, how).expect("a read"))
+            });
             group.bench_function("the same slices", |b| b.iter(|| library.reference(how)));
             group.finish();
         }

@@ -10,12 +10,14 @@ use mainspring_benches::workload::Workload;
 const SEED: u64 = 6;
 const MESSAGES: u32 = 20_000;
 
+type Part = fn(&Costs) -> Timing;
+
 fn timers(criterion: &mut Criterion) {
     let load = Workload::new(SEED, 1024, MESSAGES as usize);
     println!("workload {}", load.name());
     let mut group = criterion.benchmark_group("timers in the log, 1 KiB");
     group.throughput(Throughput::Elements(1)).sample_size(10);
-    let parts: [(&str, fn(&Costs) -> Timing); 3] =
+    let parts: [(&str, Part); 3] =
         [("append", |c| c.append), ("schedule", |c| c.schedule), ("fire", |c| c.fire)];
     for (name, part) in parts {
         group.bench_function(name, |bencher| {

@@ -10,7 +10,8 @@ type Run = fn(&Dues) -> PerTimer;
 
 fn timers(criterion: &mut Criterion) {
     let dues = Dues::new(SEED, TIMERS);
-    let mut group = criterion.benchmark_group("insert, expire, insert and cancel 100,000 timers within an hour");
+    let mut group =
+        criterion.benchmark_group("insert, expire, insert and cancel 100,000 timers within an hour");
     group.throughput(Throughput::Elements(TIMERS as u64)).sample_size(10);
     let structures: [(&str, Run); 3] = [("wheel", wheel), ("tree", tree), ("heap, no cancel", heap)];
     for (name, run) in structures {

@@ -88,7 +88,13 @@ impl Bed {
     ///
     /// # Errors
     /// The store's.
-    pub fn append(&self, load: &Workload, range: std::ops::Range<usize>, batch: usize, wait: Wait) -> Result<()> {
+    pub fn append(
+        &self,
+        load: &Workload,
+        range: std::ops::Range<usize>,
+        batch: usize,
+        wait: Wait,
+    ) -> Result<()> {
         if batch == 1 {
             for i in range {
                 let draft = mainspring::draft(load.topic, load.body(i));
@@ -128,7 +134,9 @@ impl Bed {
 }
 
 /// Appends, and again for as long as too much waits for its flush.
-fn patiently<T>(mut append: impl FnMut() -> mainspring::Result<Pending<T>>) -> mainspring::Result<Pending<T>> {
+fn patiently<T>(
+    mut append: impl FnMut() -> mainspring::Result<Pending<T>>,
+) -> mainspring::Result<Pending<T>> {
     loop {
         match append() {
             Err(error) if error.kind() == ErrorKind::Busy => pause(Duration::from_micros(50)),

@@ -66,7 +66,13 @@ impl Encoder {
     /// An encoder for a topic of so many queues, none of which holds anything.
     #[must_use]
     pub fn new(topic: &str, queues: usize, stamp: Stamp) -> Self {
-        Self { topic: topic.to_owned(), queues: vec![0; queues], turn: 0, stamp, units: vec![Vec::new(); queues] }
+        Self {
+            topic: topic.to_owned(),
+            queues: vec![0; queues],
+            turn: 0,
+            stamp,
+            units: vec![Vec::new(); queues],
+        }
     }
 
     fn record_bytes(&self, body: &[u8]) -> usize {

@@ -123,7 +123,11 @@ fn append_rows(plan: &Plan, sink: Sink<'_>) -> Result<()> {
                     Ok::<_, crate::Error>(timing.per_s(load.messages))
                 },
                 |_| {
-                    let other = if producers == 1 { append::reference(&load, batch) } else { append::ours(&load, one) };
+                    let other = if producers == 1 {
+                        append::reference(&load, batch)
+                    } else {
+                        append::ours(&load, one)
+                    };
                     let timing = other?;
                     cpu.reference.push(timing.per_cpu_s(load.messages));
                     Ok(timing.per_s(load.messages))
@@ -256,9 +260,10 @@ fn read_rows(plan: &Plan, sink: Sink<'_>) -> Result<()> {
         }
         let load = Workload::new(5, body, plan.read);
         let library = Library::new(&load)?;
-        for (how, reference, goal) in
-            [(Use::Walk, "walking the same slices", ">= 0.9"), (Use::Copy, "memcpy of the same slices", ">= 0.8")]
-        {
+        for (how, reference, goal) in [
+            (Use::Walk, "walking the same slices", ">= 0.9"),
+            (Use::Copy, "memcpy of the same slices", ">= 0.8"),
+        ] {
             let (_, bytes) = library.len();
             #[expect(clippy::cast_precision_loss, reason = "figures, not accounts")]
             let per_s = |timing: Timing| bytes as f64 / timing.cpu.as_secs_f64();

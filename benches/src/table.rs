@@ -45,7 +45,8 @@ fn number(value: f64) -> String {
 /// The head of the table.
 #[must_use]
 pub fn head() -> String {
-    let columns = ["work", "sizes", "rule, wait", "unit", "ours", "reference", "reference is", "ratio", "goal"];
+    let columns =
+        ["work", "sizes", "rule, wait", "unit", "ours", "reference", "reference is", "ratio", "goal"];
     format!("| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len()))
 }
 

@@ -61,7 +61,13 @@ impl Mapped {
     ///
     /// # Errors
     /// If they do not fit.
-    pub fn append(&mut self, encoder: &mut Encoder, load: &Workload, range: std::ops::Range<usize>, batch: usize) -> Result<()> {
+    pub fn append(
+        &mut self,
+        encoder: &mut Encoder,
+        load: &Workload,
+        range: std::ops::Range<usize>,
+        batch: usize,
+    ) -> Result<()> {
         let start = LOG_START + self.writer.published();
         let room = usize::try_from(self.writer.reserved() - self.writer.published())?;
         let window = self.writer.window(room).ok_or("a window")?;
@@ -123,7 +129,11 @@ impl<'a> Staged<'a> {
     ///
     /// # Errors
     /// The file system's.
-    pub fn append<'b>(&mut self, encoder: &mut Encoder, bodies: impl Iterator<Item = &'b [u8]> + Clone) -> Result<(usize, bool)> {
+    pub fn append<'b>(
+        &mut self,
+        encoder: &mut Encoder,
+        bodies: impl Iterator<Item = &'b [u8]> + Clone,
+    ) -> Result<(usize, bool)> {
         let len = encoder.frame_bytes(bodies.clone());
         let rolled = self.written + len as u64 > self.segment_bytes;
         if rolled {

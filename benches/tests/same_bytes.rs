@@ -37,7 +37,12 @@ fn engine(load: &Workload, batches: &[usize]) -> Result<(Offset, bytes::Bytes)> 
     let end = store.stats().tail;
     store.abandon();
     let _lock = backend.lock()?;
-    let name = backend.list()?.into_iter().map(|s| s.name).find(|n| n.as_str().starts_with("log-")).ok_or("a log")?;
+    let name = backend
+        .list()?
+        .into_iter()
+        .map(|s| s.name)
+        .find(|n| n.as_str().starts_with("log-"))
+        .ok_or("a log")?;
     let start: u64 = name.as_str()[4..].parse()?;
     let bytes = backend.open(&name)?.read(from.0 - start..end.0 - start)?;
     Ok((from, bytes))

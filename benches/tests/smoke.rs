@@ -33,7 +33,8 @@ fn rows_are_chosen_by_name() -> Result<()> {
 fn appends_are_counted() -> Result<()> {
     let load = Workload::new(1, 128, 640);
     // Each of these fails if what is visible in the end is not what was appended.
-    for (batch, producers, wait) in [(1, 1, Wait::Appended), (32, 1, Wait::Committed), (1, 4, Wait::Appended)] {
+    for (batch, producers, wait) in [(1, 1, Wait::Appended), (32, 1, Wait::Committed), (1, 4, Wait::Appended)]
+    {
         append::ours(&load, append::Shape { batch, wait, producers })?;
     }
     let mut bare = append::Loop::new(&load)?;

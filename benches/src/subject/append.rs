@@ -38,7 +38,8 @@ pub fn ours(load: &Workload, shape: Shape) -> Result<Timing> {
     let warm = load.messages / 10;
     bed.append(load, 0..warm, shape.batch, shape.wait)?;
     let timing = if shape.producers == 1 {
-        let (timing, done) = Timing::of(|| bed.append(load, warm..warm + load.messages, shape.batch, shape.wait));
+        let (timing, done) =
+            Timing::of(|| bed.append(load, warm..warm + load.messages, shape.batch, shape.wait));
         done?;
         timing
     } else {

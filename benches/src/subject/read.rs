@@ -75,8 +75,14 @@ impl Library {
         for queue in 0..QUEUES {
             let mut from = 0;
             loop {
-                let request =
-                    ReadRequest { topic: "bench", queue, from, max_records, max_bytes: 4 << 20, filter: &filter };
+                let request = ReadRequest {
+                    topic: "bench",
+                    queue,
+                    from,
+                    max_records,
+                    max_bytes: 4 << 20,
+                    filter: &filter,
+                };
                 let result = self.bed.store.read(&request)?;
                 if result.status == ReadStatus::AtEnd {
                     break;

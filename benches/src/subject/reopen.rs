@@ -25,7 +25,8 @@ pub struct Reopened {
 /// # Errors
 /// The store's.
 pub fn ours(load: &Workload, segment_bytes: u64) -> Result<Reopened> {
-    let options = Options { commit: CommitRule::Appended, segment_bytes, retention_ms: None, ..Options::default() };
+    let options =
+        Options { commit: CommitRule::Appended, segment_bytes, retention_ms: None, ..Options::default() };
     let bed = Bed::open(options.clone())?;
     bed.append(load, 0..load.messages, 32, Wait::Appended)?;
     bed.settle();

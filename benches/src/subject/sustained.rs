@@ -30,7 +30,8 @@ fn total(load: &Workload) -> u64 {
 /// # Errors
 /// The store's.
 pub fn ours(load: &Workload, batch: usize, producers: usize, segment_bytes: u64) -> Result<Timing> {
-    let options = Options { commit: CommitRule::Appended, segment_bytes, retention_ms: None, ..Options::default() };
+    let options =
+        Options { commit: CommitRule::Appended, segment_bytes, retention_ms: None, ..Options::default() };
     let bed = Bed::open(options)?;
     warm(bed.dir.path(), total(load))?;
     let share = load.messages / producers;
@@ -103,7 +104,9 @@ pub fn reference(load: &Workload, batch: usize, segment_bytes: u64) -> Result<Ti
                         flushing.files.lock().push(log.file());
                     }
                     let tail = flushing.appended.fetch_add(len as u64, Ordering::AcqRel) + len as u64;
-                    while tail - flushing.flushed.load(Ordering::Acquire) > UNFLUSHED_MAX && !flusher.is_finished() {
+                    while tail - flushing.flushed.load(Ordering::Acquire) > UNFLUSHED_MAX
+                        && !flusher.is_finished()
+                    {
                         pause(Duration::from_micros(50));
                     }
                 });

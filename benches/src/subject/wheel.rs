@@ -82,7 +82,12 @@ pub fn wheel(dues: &Dues) -> PerTimer {
     let (cancel, ()) = Timing::of(|| {
         sum += dues.order.iter().filter_map(|i| wheel.cancel(keys[*i])).sum::<u64>();
     });
-    PerTimer { insert: per(insert, timers), expire: per(expire, timers), cancel: Some(per(cancel, timers)), sum }
+    PerTimer {
+        insert: per(insert, timers),
+        expire: per(expire, timers),
+        cancel: Some(per(cancel, timers)),
+        sum,
+    }
 }
 
 /// A tree of (due, item).
@@ -105,7 +110,12 @@ pub fn tree(dues: &Dues) -> PerTimer {
             sum += if tree.remove(&(dues.due[*i], item)) { item } else { 0 };
         }
     });
-    PerTimer { insert: per(insert, timers), expire: per(expire, timers), cancel: Some(per(cancel, timers)), sum }
+    PerTimer {
+        insert: per(insert, timers),
+        expire: per(expire, timers),
+        cancel: Some(per(cancel, timers)),
+        sum,
+    }
 }
 
 /// A heap of (due, item), which cannot cancel.
