@@ -1,10 +1,11 @@
 //! Criterion: the hot append loop, ours and the reference's, per frame.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mainspring::Wait;
+use mainspring::{CommitRule, Wait};
+use mainspring_benches::bed::Bed;
 use mainspring_benches::measure::Timing;
 use mainspring_benches::subject::append::{Loop, Shape, segment_bytes};
-use mainspring_benches::{bed, workload::Workload};
+use mainspring_benches::workload::Workload;
 
 const SEED: u64 = 1;
 const TOTAL_BYTES: usize = 48 << 20;
@@ -42,8 +43,7 @@ fn sum(frames: u64, most: usize, run: impl Fn(usize) -> Timing) -> std::time::Du
 
 #[expect(clippy::expect_used, reason = "a bench that fails ends")]
 fn ours(load: &Workload, shape: Shape, frames: usize) -> Timing {
-    let options = bed::prepared(mainspring::CommitRule::Appended, segment_bytes(load));
-    let bed = bed::Bed::open(options).expect("a store");
+    let bed = Bed::prepared(CommitRule::Appended, segment_bytes(load)).expect("a store");
     let (timing, done) = Timing::of(|| bed.append(load, 0..frames * shape.batch, shape.batch, shape.wait));
     done.expect("appends");
     bed.store.abandon();

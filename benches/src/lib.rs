@@ -3,6 +3,7 @@
 //! - [`workload`]: what is appended, by seed, with a hash that names it.
 //! - [`reference`]: the encoder that writes byte for byte what the engine writes, with nothing around it.
 //! - [`target`]: where its frames go: a prepared mapped segment, or a staged buffer and `pwrite`.
+//! - [`prepared`]: a backend whose segments are writable without a fault, for both sides.
 //! - [`group`]: the reference of durable appends: one lock, one flusher, one condition.
 //! - [`subject`]: what is measured, each as a function of its parameters; small ones run under `cargo test`.
 //! - [`measure`], [`table`]: time, medians over interleaved rounds, and the report.
@@ -13,6 +14,7 @@
 pub mod bed;
 pub mod group;
 pub mod measure;
+pub mod prepared;
 pub mod reference;
 pub mod report;
 pub mod subject;

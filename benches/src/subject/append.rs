@@ -4,7 +4,7 @@ use mainspring::{CommitRule, Wait};
 use tempfile::TempDir;
 
 use crate::Result;
-use crate::bed::{Bed, QUEUES, directory, prepared};
+use crate::bed::{Bed, QUEUES, directory};
 use crate::measure::Timing;
 use crate::reference::{Encoder, Stamp};
 use crate::target::Mapped;
@@ -34,7 +34,7 @@ pub fn segment_bytes(load: &Workload) -> u64 {
 /// # Errors
 /// The store's.
 pub fn ours(load: &Workload, shape: Shape) -> Result<Timing> {
-    let bed = Bed::open(prepared(CommitRule::Appended, segment_bytes(load)))?;
+    let bed = Bed::prepared(CommitRule::Appended, segment_bytes(load))?;
     let warm = load.messages / 10;
     bed.append(load, 0..warm, shape.batch, shape.wait)?;
     let timing = if shape.producers == 1 {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mainspring::{CommitRule, Wait};
 
 use crate::Result;
-use crate::bed::{Bed, QUEUES, directory, prepared};
+use crate::bed::{Bed, QUEUES, directory};
 use crate::group::Group;
 use crate::measure::{Figure, Timing, now};
 use crate::reference::{Encoder, Stamp};
@@ -58,7 +58,7 @@ fn segment_bytes(load: &Workload) -> u64 {
 /// # Errors
 /// The store's.
 pub fn ours(load: &Workload, writers: usize) -> Result<Durable> {
-    let bed = Bed::open(prepared(CommitRule::Flushed, segment_bytes(load)))?;
+    let bed = Bed::prepared(CommitRule::Flushed, segment_bytes(load))?;
     let append = |i: usize| {
         let draft = mainspring::draft(load.topic, load.body(i));
         bed.store.append_draft(&draft, Wait::Committed)?.wait()?;

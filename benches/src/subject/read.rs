@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mainspring::{CommitRule, ReadRequest, ReadStatus, TagFilter, Wait};
 
 use crate::Result;
-use crate::bed::{Bed, QUEUES, prepared};
+use crate::bed::{Bed, QUEUES};
 use crate::measure::Timing;
 use crate::workload::Workload;
 
@@ -53,7 +53,7 @@ impl Library {
     /// # Errors
     /// The store's.
     pub fn new(load: &Workload) -> Result<Self> {
-        let bed = Bed::open(prepared(CommitRule::Appended, super::append::segment_bytes(load)))?;
+        let bed = Bed::prepared(CommitRule::Appended, super::append::segment_bytes(load))?;
         bed.append(load, 0..load.messages, 32, Wait::Appended)?;
         bed.settle();
         let mut library = Self { bed, records: Vec::new(), bytes: 0 };

@@ -3,7 +3,7 @@
 use mainspring::{CommitRule, Wait};
 
 use crate::Result;
-use crate::bed::{Bed, prepared};
+use crate::bed::Bed;
 use crate::measure::{Figure, now, pause};
 use crate::workload::Workload;
 
@@ -14,7 +14,7 @@ use crate::workload::Workload;
 /// # Errors
 /// The store's.
 pub fn ours(load: &Workload, wait: Wait, gap: std::time::Duration) -> Result<Figure> {
-    let bed = Bed::open(prepared(CommitRule::Appended, super::append::segment_bytes(load)))?;
+    let bed = Bed::prepared(CommitRule::Appended, super::append::segment_bytes(load))?;
     let mut figure = Figure::default();
     for i in 0..load.messages {
         if !gap.is_zero() {
