@@ -1,0 +1,3 @@
+//! The `mainspring` binary.
+
+fn main() {}
