@@ -126,6 +126,11 @@ pub struct Scheduled {
     pub offset: u64,
 }
 
+/// Permission bit: may be read.
+pub const PERM_READ: u8 = 4;
+/// Permission bit: may be written.
+pub const PERM_WRITE: u8 = 2;
+
 /// Settings of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicConfig {
@@ -136,13 +141,20 @@ pub struct TopicConfig {
     /// Queues that producers see.
     pub write_queues: u32,
     /// Permission bits: 4 read, 2 write, 1 inherit.
-    pub perm: u32,
-    /// `SINGLE_TAG` (0) or `MULTI_TAG` (1).
-    pub filter_type: u32,
+    pub perm: u8,
     /// RocketMQ's topic system flag.
     pub sys_flag: i32,
     /// Whether the topic is declared ordered.
     pub order: bool,
+}
+
+impl TopicConfig {
+    /// A readable and writable topic of `queues` queues.
+    #[must_use]
+    pub fn new(name: impl Into<String>, queues: u32) -> Self {
+        let perm = PERM_READ | PERM_WRITE;
+        Self { name: name.into(), read_queues: queues, write_queues: queues, perm, sys_flag: 0, order: false }
+    }
 }
 
 /// Settings of a consumer group.
@@ -150,13 +162,27 @@ pub struct TopicConfig {
 pub struct GroupConfig {
     /// Name.
     pub name: String,
-    /// Whether pulls are served.
-    pub consume_enable: bool,
-    /// Queues of the retry topic; 0 switches retries off.
+    /// Whether it may consume.
+    pub consume: bool,
+    /// Whether its clients may consume as a broadcast.
+    pub broadcast: bool,
+    /// Queues of its retry topic; 0 switches retries off.
     pub retry_queues: u32,
-    /// Attempts before the dead-letter topic.
-    pub retry_attempts_max: i32,
+    /// Failures after which a message goes to the dead-letter topic.
+    pub attempts_max: i32,
 }
+
+impl GroupConfig {
+    /// RocketMQ's defaults: one retry queue, 16 attempts.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), consume: true, broadcast: true, retry_queues: 1, attempts_max: 16 }
+    }
+}
+
+/// RocketMQ's delay levels, seconds.
+pub const LEVEL_DELAYS_S: [u64; 18] =
+    [1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200];
 
 /// One read of a queue.
 #[derive(Debug, Clone)]
@@ -270,10 +296,8 @@ pub enum ErrorKind {
 /// A failed call of the store.
 #[derive(Debug, Clone)]
 pub struct Error {
-    /// Class.
-    pub kind: ErrorKind,
-    /// What happened, for people.
-    pub message: String,
+    kind: ErrorKind,
+    message: String,
 }
 
 impl Error {
@@ -281,6 +305,12 @@ impl Error {
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
+    }
+
+    /// The kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
     }
 }
 

@@ -156,7 +156,7 @@ impl Response {
 
 impl From<Error> for Response {
     fn from(error: Error) -> Self {
-        let code = match error.kind {
+        let code = match error.kind() {
             ErrorKind::Busy => response::SYSTEM_BUSY,
             ErrorKind::Full | ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::ReadOnly => {
                 response::SERVICE_NOT_AVAILABLE
@@ -167,7 +167,7 @@ impl From<Error> for Response {
                 response::SYSTEM_ERROR
             }
         };
-        Self::refuse(code, error.message)
+        Self::refuse(code, error.to_string())
     }
 }
 

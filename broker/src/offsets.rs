@@ -1,0 +1,92 @@
+//! Codes about offsets of queues and of consumer groups: 14, 15, 29, 30, 31, 32.
+
+use crate::{
+    broker::Broker,
+    names,
+    remoting::{Fields, Handled, Reply, Request, Response, codes::response},
+    topics,
+};
+
+fn queue<'a>(fields: &'a Fields<'_>) -> Result<(&'a str, u32), Response> {
+    Ok((fields.required("topic")?, fields.required_number("queueId")?))
+}
+
+fn offset(value: u64) -> Handled {
+    Ok(Response::ok().with("offset", value).into())
+}
+
+/// Code 14: how far a group has come. Unknown to a queue whose first message is still there means 0: a new group on a
+/// young topic misses nothing.
+pub(crate) fn query(broker: &Broker, request: &Request<'_>) -> Handled {
+    let fields = request.fields();
+    let group = fields.required("consumerGroup")?;
+    let (topic, queue) = queue(fields)?;
+    if let Some(committed) = broker.engine.committed_offset(group, topic, queue) {
+        return offset(committed);
+    }
+    let zero_if_absent = fields.get("setZeroIfNotFound").is_none() || fields.truth("setZeroIfNotFound");
+    let exists = broker.topic(topic).is_some_and(|config| queue < config.read_queues);
+    let young = broker.engine.queue_range(topic, queue).is_none_or(|range| range.start == 0);
+    if zero_if_absent && exists && young {
+        return offset(0);
+    }
+    Err(Response::refuse(response::QUERY_NOT_FOUND, "the group has no offset for this queue yet"))
+}
+
+/// Code 15: how far a group has come, mostly one-way.
+pub(crate) fn update(broker: &Broker, request: &Request<'_>) -> Handled {
+    let fields = request.fields();
+    let group = fields.required("consumerGroup")?;
+    let (topic, queue) = queue(fields)?;
+    let reached = fields.required_number("commitOffset")?;
+    if broker.engine.group(group).is_none() {
+        return Err(no_group(group));
+    }
+    if broker.topic(topic).is_none() {
+        return Err(topics::missing(topic));
+    }
+    let pending = broker.engine.commit_offset(group, topic, queue, reached)?;
+    let done = |result: crate::engine::Result<()>| match result {
+        Ok(()) => Response::ok(),
+        Err(error) => error.into(),
+    };
+    Ok(match pending.try_take() {
+        Ok(result) => Reply::Now(done(result)),
+        Err(pending) => Reply::later(async move { done(pending.await) }),
+    })
+}
+
+/// The answer where a consumer group does not exist.
+pub(crate) fn no_group(group: &str) -> Response {
+    Response::refuse(
+        response::SUBSCRIPTION_GROUP_NOT_EXIST,
+        format!("the consumer group {} does not exist on this broker", names::shown(group)),
+    )
+}
+
+/// Code 30: the end of a queue.
+pub(crate) fn max(broker: &Broker, request: &Request<'_>) -> Handled {
+    let (topic, queue) = queue(request.fields())?;
+    offset(broker.engine.queue_range(topic, queue).map_or(0, |range| range.end))
+}
+
+/// Code 31: the oldest message of a queue.
+pub(crate) fn min(broker: &Broker, request: &Request<'_>) -> Handled {
+    let (topic, queue) = queue(request.fields())?;
+    offset(broker.engine.queue_range(topic, queue).map_or(0, |range| range.start))
+}
+
+/// Code 29: the first message stored at a time or later.
+pub(crate) fn by_time(broker: &Broker, request: &Request<'_>) -> Handled {
+    let (topic, queue) = queue(request.fields())?;
+    let ms = request.fields().required_number("timestamp")?;
+    offset(broker.engine.offset_by_time(topic, queue, ms).unwrap_or(0))
+}
+
+/// Code 32: when the oldest message was stored; -1 where there is none.
+pub(crate) fn earliest_time(broker: &Broker, request: &Request<'_>) -> Handled {
+    let (topic, queue) = queue(request.fields())?;
+    let range = broker.engine.queue_range(topic, queue).filter(|range| !range.is_empty());
+    let ms = range.and_then(|range| broker.engine.store_time_at(topic, queue, range.start));
+    Ok(Response::ok().with("timestamp", ms.unwrap_or(-1)).into())
+}
