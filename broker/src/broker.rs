@@ -14,7 +14,7 @@ use std::{
 use crate::{
     clients::Clients,
     clock::Clock,
-    engine::{Engine, TopicConfig, Wait},
+    engine::{Engine, Pending, TopicConfig, Wait},
     holds::Holds,
     membership,
     message_id::UniqueIds,
@@ -172,7 +172,7 @@ impl Broker {
         }
         tracing::info!(topic = config.name, queues = config.write_queues, "creating a topic");
         let (engine, new) = (Arc::clone(&self.engine), config.clone());
-        blocking(move || engine.put_topic(new)).await?;
+        blocking(move || engine.put_topic(&new)).await?;
         Ok(config)
     }
 }
@@ -197,5 +197,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(call).await {
         Ok(result) => result.map_err(Response::from),
         Err(_) => Err(Response::refuse(response::SYSTEM_ERROR, "the call to the store did not end")),
+    }
+}
+
+/// Answers with what an append comes to: at once where that is known already.
+pub(crate) fn when_decided<T: Unpin + Send + 'static>(
+    pending: Pending<T>,
+    answer: impl FnOnce(crate::engine::Result<T>) -> Response + Send + 'static,
+) -> Reply {
+    match pending.try_take() {
+        Ok(result) => Reply::Now(answer(result)),
+        Err(pending) => Reply::later(async move { answer(pending.await) }),
     }
 }

@@ -16,8 +16,8 @@ use crate::engine::LEVEL_DELAYS_S;
 
 /// Before the names of environment variables.
 pub const ENV_PREFIX: &str = "MAINSPRING_";
-/// Environment variables that are no settings of their own.
-const ENV_OTHER: [&str; 1] = ["config"];
+/// Names so many edits away from a setting's are mistaken for it.
+const TYPO_EDITS: usize = 3;
 
 /// When a message counts as kept, and its sender is answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -138,17 +138,19 @@ impl Given {
     }
 }
 
-/// Checks that environment variables of ours mean something.
+/// Checks that no environment variable is a setting misspelt. Other names with our prefix may be somebody else's.
 ///
 /// # Errors
 ///
 /// [`ConfigError`] that names the nearest one.
 pub fn check_environment(names: impl Iterator<Item = String>) -> Result<(), ConfigError> {
     for name in names {
-        if let Some(key) = name.strip_prefix(ENV_PREFIX).map(str::to_ascii_lowercase)
-            && !ENV_OTHER.contains(&key.as_str())
-        {
-            known(&key).map_err(|e| ConfigError(format!("environment variable {name}: {e}")))?;
+        let Some(key) = name.strip_prefix(ENV_PREFIX).map(str::to_ascii_lowercase) else { continue };
+        let meant = nearest(&key);
+        if key != meant && distance(&key, meant) <= TYPO_EDITS.min(key.len() / 2) && key != "config" {
+            let meant = meant.to_ascii_uppercase();
+            let text = format!("unknown environment variable {name}; did you mean {ENV_PREFIX}{meant}?");
+            return Err(ConfigError(text));
         }
     }
     Ok(())
@@ -158,8 +160,11 @@ fn known(key: &str) -> Result<(), ConfigError> {
     if KEYS.contains(&key) {
         return Ok(());
     }
-    let nearest = KEYS.iter().min_by_key(|known| distance(known, key)).copied().unwrap_or_default();
-    Err(ConfigError(format!("unknown key {key:?}; did you mean {nearest:?}?")))
+    Err(ConfigError(format!("unknown key {key:?}; did you mean {:?}?", nearest(key))))
+}
+
+fn nearest(key: &str) -> &'static str {
+    KEYS.iter().min_by_key(|known| distance(known, key)).copied().unwrap_or_default()
 }
 
 /// Edits that turn one name into the other.
@@ -468,10 +473,11 @@ mod tests {
         assert!(told("advertise = \"0.0.0.0\"").contains("0.0.0.0"));
         assert!(told("default_queues = 0").contains("default_queues"));
         assert!(told("max_message_bytes = \"9MiB\"").contains("max_message_bytes"));
-        let environment = ["PATH", "MAINSPRING_DATA_DIR", "MAINSPRING_CONFIG"].map(String::from);
+        let environment =
+            ["PATH", "MAINSPRING_DATA_DIR", "MAINSPRING_CONFIG", "MAINSPRING_BIN"].map(String::from);
         assert_eq!(check_environment(environment.into_iter()), Ok(()));
         let wrong = check_environment(std::iter::once(String::from("MAINSPRING_DATADIR"))).unwrap_err();
-        assert!(wrong.0.contains("data_dir"), "{wrong}");
+        assert!(wrong.0.contains("MAINSPRING_DATA_DIR"), "{wrong}");
     }
 
     #[test]

@@ -39,11 +39,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Settings of all topics.
     fn topics(&self) -> Vec<TopicConfig>;
     /// Creates or changes a topic; blocks until that is committed.
-    fn put_topic(&self, config: TopicConfig) -> Result<()>;
+    fn put_topic(&self, config: &TopicConfig) -> Result<()>;
     /// Settings of one consumer group.
     fn group(&self, name: &str) -> Option<GroupConfig>;
     /// Creates or changes a consumer group; blocks until that is committed.
-    fn put_group(&self, config: GroupConfig) -> Result<()>;
+    fn put_group(&self, config: &GroupConfig) -> Result<()>;
     /// `[min, max)` of the readable messages of a queue; `None` where nothing was ever stored.
     fn queue_range(&self, topic: &str, queue: u32) -> Option<Range<u64>>;
     /// Reads records of one queue.

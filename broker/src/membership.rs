@@ -70,7 +70,7 @@ pub(crate) async fn ensure_group(broker: &Broker, group: &str) -> Result<GroupCo
     }
     let config = GroupConfig { attempts_max: broker.settings.attempts_max, ..GroupConfig::new(group) };
     let (engine, new) = (Arc::clone(&broker.engine), config.clone());
-    blocking(move || engine.put_group(new)).await?;
+    blocking(move || engine.put_group(&new)).await?;
     Ok(config)
 }
 

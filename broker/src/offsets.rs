@@ -1,9 +1,9 @@
 //! Codes about offsets of queues and of consumer groups: 14, 15, 29, 30, 31, 32.
 
 use crate::{
-    broker::Broker,
+    broker::{Broker, when_decided},
     names,
-    remoting::{Fields, Handled, Reply, Request, Response, codes::response},
+    remoting::{Fields, Handled, Request, Response, codes::response},
     topics,
 };
 
@@ -46,14 +46,10 @@ pub(crate) fn update(broker: &Broker, request: &Request<'_>) -> Handled {
         return Err(topics::missing(topic));
     }
     let pending = broker.engine.commit_offset(group, topic, queue, reached)?;
-    let done = |result: crate::engine::Result<()>| match result {
+    Ok(when_decided(pending, |result| match result {
         Ok(()) => Response::ok(),
         Err(error) => error.into(),
-    };
-    Ok(match pending.try_take() {
-        Ok(result) => Reply::Now(done(result)),
-        Err(pending) => Reply::later(async move { done(pending.await) }),
-    })
+    }))
 }
 
 /// The answer where a consumer group does not exist.

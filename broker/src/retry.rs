@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::{
-    broker::{Broker, Counters, unsupported},
+    broker::{Broker, Counters, unsupported, when_decided},
     engine::{ErrorKind, FailedOutcome, Failure, Result},
     names, offsets,
     peer::Peer,
@@ -37,10 +37,7 @@ pub(crate) fn handle(broker: &Broker, request: &Request<'_>) -> Handled {
         origin_topic: named("originTopic"),
     };
     let pending = broker.engine.consume_failed(&failure).map_err(refusal)?;
-    Ok(match pending.try_take() {
-        Ok(result) => Reply::Now(answer(result)),
-        Err(pending) => Reply::later(async move { answer(pending.await) }),
-    })
+    Ok(when_decided(pending, answer))
 }
 
 fn answer(result: Result<FailedOutcome>) -> Response {

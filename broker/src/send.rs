@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::{
     batch,
-    broker::Broker,
+    broker::{Broker, when_decided},
     engine::{Ack, Draft, PERM_WRITE, Result as EngineResult, Scheduled, TopicConfig, Wait},
     message_id, names, offsets,
     outgoing::{self, Due, Keys, PROPERTIES_BYTES_MAX, Prepared},
@@ -295,7 +295,7 @@ fn answer<T: Unpin + std::marker::Send + 'static>(
     fields: impl FnOnce(&Broker, T) -> Response + std::marker::Send + 'static,
 ) -> Reply {
     let broker = Arc::clone(broker);
-    let finish = move |result: EngineResult<T>| match result {
+    when_decided(pending, move |result: EngineResult<T>| match result {
         Ok(stored) => {
             let mut response =
                 fields(&broker, stored).with("MSG_REGION", outgoing::REGION).with("TRACE_ON", "true");
@@ -305,11 +305,7 @@ fn answer<T: Unpin + std::marker::Send + 'static>(
             response
         }
         Err(error) => error.into(),
-    };
-    match pending.try_take() {
-        Ok(result) => Reply::Now(finish(result)),
-        Err(pending) => Reply::later(async move { finish(pending.await) }),
-    }
+    })
 }
 
 fn placed(message_id: Value, queue: u32, queue_offset: u64) -> Response {

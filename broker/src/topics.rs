@@ -84,7 +84,7 @@ pub(crate) fn update(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     }
     let engine = Arc::clone(&broker.engine);
     Ok(Reply::later(async move {
-        match blocking(move || engine.put_topic(config)).await {
+        match blocking(move || engine.put_topic(&config)).await {
             Ok(()) => Response::ok(),
             Err(refusal) => refusal,
         }

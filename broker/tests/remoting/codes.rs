@@ -70,8 +70,7 @@ async fn routes_are_what_each_client_parses() {
 #[tokio::test]
 async fn sends_are_stored_and_answered_as_clients_expect() {
     for slow in [false, true] {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let running = Running::start_with(slow, any, any).await;
+        let running = Running::start_with(slow).await;
         let mut client = running.client().await;
         let first = client.put("T", "2", "KEYS\u{1}k\u{2}TAGS\u{1}A\u{2}UNIQ_KEY\u{1}U1\u{2}", b"one").await;
         assert_eq!(first.code, 0, "{:?}", first.remark);
@@ -111,7 +110,9 @@ async fn sends_are_stored_and_answered_as_clients_expect() {
     }
 }
 
-fn pull<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+type Changes<'a> = &'a [(&'a str, &'a str)];
+
+fn pull<'a>(changes: Changes<'a>) -> Vec<(&'a str, &'a str)> {
     let mut fields = pull_fields("T", "0", "0", "*");
     for change in changes {
         fields.retain(|(name, _)| *name != change.0);
@@ -181,7 +182,7 @@ async fn pulls_answer_every_case_with_all_four_offsets() {
     let mut client = running.client().await;
     client.put("T", "0", "TAGS\u{1}A\u{2}", b"a").await;
     client.put("T", "0", "TAGS\u{1}B\u{2}", b"b").await;
-    let cases: [(&[(&str, &str)], i32, i64); 7] = [
+    let cases: [(Changes<'_>, i32, i64); 7] = [
         (&[("queueOffset", "0")], 0, 2),
         (&[("subscription", "B || C")], 0, 2),
         (&[("subscription", "C")], 20, 2),
@@ -198,7 +199,7 @@ async fn pulls_answer_every_case_with_all_four_offsets() {
         }
     }
     assert_eq!(records(&client.ask(361, &pull(&[("subscription", "B")]), b"").await)[0].4, b"b");
-    let refusals: [(&[(&str, &str)], i32); 5] = [
+    let refusals: [(Changes<'_>, i32); 5] = [
         (&[("topic", "None")], 17),
         (&[("queueId", "4")], 29),
         (&[("queueId", "-1")], 29),

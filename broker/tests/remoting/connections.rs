@@ -3,13 +3,13 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use crate::support::{Client, Running, frame_of, pull_fields, send_fields};
+use mainspring_broker::config::DelayLevels;
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 #[tokio::test]
 async fn pipelined_requests_are_all_answered() {
     for slow in [false, true] {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let running = Running::start_with(slow, any, any).await;
+        let running = Running::start_with(slow).await;
         let mut client = running.client().await;
         let mut bytes = Vec::new();
         for _ in 0..500 {
@@ -48,8 +48,7 @@ async fn one_way_requests_and_answers_are_never_answered() {
 
 #[tokio::test]
 async fn a_one_way_send_outlives_its_connection() {
-    let any = "127.0.0.1:0".parse().unwrap();
-    let running = Running::start_with(true, any, any).await;
+    let running = Running::start_with(true).await;
     let mut client = running.client().await;
     let bytes = client.encode(310, 2, &send_fields("New", "0", ""), b"x");
     client.stream.write_all(&bytes).await.unwrap();
@@ -185,12 +184,14 @@ async fn silent_connections_are_closed() {
     running.stop().await;
 }
 
-/// Serves real clients until the process is killed: `cargo test --test connections -- --ignored serve`.
+/// Serves real clients until the process is killed: `cargo test --test remoting -- --ignored serve`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "runs until it is killed"]
 async fn serve() {
-    let _running =
-        Running::start_with(false, "127.0.0.1:10911".parse().unwrap(), "127.0.0.1:9876".parse().unwrap())
-            .await;
+    let address = |name, default: &str| std::env::var(name).unwrap_or(default.into()).parse().unwrap();
+    let levels = std::env::var("SERVE_LEVELS").ok().map(|text| text.parse::<DelayLevels>().unwrap().0);
+    let broker = address("SERVE_BROKER", "127.0.0.1:10911");
+    let names = address("SERVE_NAMESRV", "127.0.0.1:9876");
+    let _running = Running::start_at(true, levels, broker, names).await;
     std::future::pending::<()>().await;
 }

@@ -202,9 +202,9 @@ impl Engine for Fake {
         self.state.lock().topics.values().cloned().collect()
     }
 
-    fn put_topic(&self, config: TopicConfig) -> Result<()> {
+    fn put_topic(&self, config: &TopicConfig) -> Result<()> {
         self.check()?;
-        self.state.lock().topics.insert(config.name.clone(), config);
+        self.state.lock().topics.insert(config.name.clone(), config.clone());
         Ok(())
     }
 
@@ -212,9 +212,9 @@ impl Engine for Fake {
         self.state.lock().groups.get(name).cloned()
     }
 
-    fn put_group(&self, config: GroupConfig) -> Result<()> {
+    fn put_group(&self, config: &GroupConfig) -> Result<()> {
         self.check()?;
-        self.state.lock().groups.insert(config.name.clone(), config);
+        self.state.lock().groups.insert(config.name.clone(), config.clone());
         Ok(())
     }
 

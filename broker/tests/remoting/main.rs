@@ -1,5 +1,6 @@
 //! The broker over real sockets: every code, and what connections survive.
-#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers here are small")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![allow(clippy::cast_possible_truncation, reason = "numbers here are small")]
 
 mod codes;
 mod connections;

@@ -31,16 +31,26 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start() -> Self {
-        Self::start_with(false, "127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap()).await
+        Self::start_with(false).await
     }
 
-    pub(crate) async fn start_with(slow: bool, broker: SocketAddr, names: SocketAddr) -> Self {
+    pub(crate) async fn start_with(slow: bool) -> Self {
+        let any = "127.0.0.1:0".parse().unwrap();
+        Self::start_at(slow, None, any, any).await
+    }
+
+    pub(crate) async fn start_at(
+        slow: bool,
+        levels_ms: Option<Vec<u64>>,
+        broker: SocketAddr,
+        names: SocketAddr,
+    ) -> Self {
         let listeners = Listeners::bind(broker, names).await.unwrap();
         let broker_at = listeners.broker_address().unwrap();
         let names_at = listeners.name_service_address().unwrap();
         let SocketAddr::V4(advertised) = broker_at else { panic!("bound to IPv6") };
         let holds = Holds::new();
-        let levels_ms = vec![100, 200, 300, 400, 500];
+        let levels_ms = levels_ms.unwrap_or(vec![100, 200, 300, 400, 500]);
         let engine = Fake::open(advertised, Arc::clone(&holds), levels_ms, slow);
         let settings = Settings {
             broker_name: "broker-a".into(),
