@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     engine::{Engine, Pending, TopicConfig, Wait},
     holds::Holds,
+    locks::{self, Locks},
     membership,
     message_id::UniqueIds,
     names, namesrv, offsets,
@@ -74,6 +75,8 @@ pub struct Broker {
     pub settings: Settings,
     /// Who is connected.
     pub clients: Clients,
+    /// Which queues orderly consumers hold.
+    pub locks: Locks,
     /// Which pulls wait for messages.
     pub holds: Arc<Holds>,
     /// Elapsed time.
@@ -106,6 +109,7 @@ impl Broker {
             engine,
             settings,
             clients: Clients::default(),
+            locks: Locks::default(),
             holds,
             clock,
             counters: Counters::default(),
@@ -142,6 +146,8 @@ impl Broker {
             codes::HEART_BEAT => membership::heartbeat(self, peer, request),
             codes::UNREGISTER_CLIENT => membership::unregister(self, peer, request),
             codes::GET_CONSUMER_LIST_BY_GROUP => membership::consumer_list(self, request),
+            codes::LOCK_BATCH_MQ => locks::lock(self, request),
+            codes::UNLOCK_BATCH_MQ => locks::unlock(self, request),
             codes::CHECK_CLIENT_CONFIG => membership::check_client(request),
             codes::CONSUMER_SEND_MSG_BACK => retry::handle(self, request),
             codes::UPDATE_AND_CREATE_TOPIC => topics::update(self, request),

@@ -16,6 +16,7 @@ mod connection;
 pub mod engine;
 pub mod heartbeat;
 pub mod holds;
+pub mod locks;
 mod loose;
 mod membership;
 pub mod message_id;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use mainspring_broker::{engine::*, holds::Holds, tags::tag_code};
+use mainspring_broker::{engine::*, holds::Holds, message_id, tags::tag_code};
 use parking_lot::Mutex;
 
 struct Stored {
@@ -282,6 +282,10 @@ impl Engine for Fake {
         };
         if property(&message.properties, "RETRY_TOPIC").is_none() {
             message.properties.push_str(&format!("RETRY_TOPIC\u{1}{}\u{2}", message.topic));
+        }
+        if property(&message.properties, "ORIGIN_MESSAGE_ID").is_none() {
+            let id = message_id::offset_id(self.host, failure.offset);
+            message.properties.push_str(&format!("ORIGIN_MESSAGE_ID\u{1}{id}\u{2}"));
         }
         let dead = failure.delay_level < 0
             || message.reconsume_times >= failure.attempts_max.unwrap_or(group.attempts_max);
