@@ -6,6 +6,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 # Levels of one second keep the suite short; levels 2 and 4 (the second and, for a failed listener, the first two
@@ -111,3 +112,11 @@ class Broker:
             self.process.wait(wait_s)
         except subprocess.TimeoutExpired:
             return
+
+
+def kill_after(process, limit_s):
+    """A time limit for a process whose output is being read. Cancel the timer when the process has ended."""
+    timer = threading.Timer(limit_s, process.kill)
+    timer.daemon = True
+    timer.start()
+    return timer

@@ -105,6 +105,13 @@ class Inbox:
             check(full, f"{len(self._got)} of {count} {what} after {limit_s:.0f} s")
             return list(self._got)
 
+    def wait_each(self, bodies, limit_s=40.0):
+        """Each body at least once."""
+        with self._changed:
+            def missing():
+                return set(bodies) - {got.body for got in self._got}
+            check(self._changed.wait_for(lambda: not missing(), limit_s), f"{len(missing())} never came")
+
     def wait_exactly(self, bodies, limit_s=40.0, quiet_s=1.0):
         """Each body once, and nothing more within `quiet_s`."""
         self.wait(len(bodies), limit_s)
@@ -162,6 +169,7 @@ def prepare_group(group, topic):
     at the first heartbeat; a fresh group would wait those 30 s.
     """
     first = Consumer(group, topic)
+    first.inbox.wait(1)
     time.sleep(1)
     first.close()
 

@@ -171,6 +171,7 @@ final class Consuming {
             List<Long> shares = map(List.of(one, two), inbox ->
                 inbox.bodies().stream().filter(round::contains).distinct().count());
             if (shares.equals(expected)) {
+                Kit.note("shares " + what + " after " + (System.nanoTime() + 12_000_000_000L - end) / 1_000_000 + " ms");
                 return;
             }
             check(System.nanoTime() < end, "shares " + what + ": " + shares + ", expected " + expected);
