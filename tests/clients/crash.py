@@ -113,7 +113,6 @@ class Case:
         live.wait_count("got", BEFORE)
         time.sleep(SETTLE_S)
         first.end()
-        time.sleep(SETTLE_S)
 
         # Timers that are pending at the kill, and a producer in full swing.
         late = self.tool("delay", self.late_topic, str(DELAYED))

@@ -1,6 +1,7 @@
 """Runs the suites: one lane per client, each with a fresh broker per suite. `run` prepares what this needs."""
 
 import argparse
+import concurrent.futures
 import fnmatch
 import os
 import shutil
@@ -13,6 +14,7 @@ import broker
 import clients
 import crash
 
+CLIENTS = ("python", "java5", "java4")
 COMMIT_RULES = ("appended", "flushed")
 
 
@@ -95,19 +97,15 @@ def run_lane(name, root, pattern):
 def main():
     parser = argparse.ArgumentParser(prog="run", description=__doc__)
     parser.add_argument("--only", default="*", metavar="PATTERN", help="cases whose name matches")
-    parser.add_argument("--client", action="append", choices=["python", "java5", "java4"], help="may be repeated")
+    parser.add_argument("--client", action="append", choices=CLIENTS, help="may be repeated")
     parser.add_argument("--keep", action="store_true", help="keep data and logs, and say where")
+    parser.add_argument("--jobs", type=int, default=3, help="clients at once, each with a broker of its own (3)")
     options = parser.parse_args()
 
     root = tempfile.mkdtemp(prefix="clients-")
-    lanes = [
-        threading.Thread(target=run_lane, args=(name, root, options.only))
-        for name in options.client or ["python", "java5", "java4"]
-    ]
-    for lane in lanes:
-        lane.start()
-    for lane in lanes:
-        lane.join()
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as lanes:
+        for name in options.client or CLIENTS:
+            lanes.submit(run_lane, name, root, options.only)
 
     if Report.passed + Report.failed == 0:
         print(f"no case matches {options.only}", file=sys.stderr)

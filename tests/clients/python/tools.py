@@ -2,13 +2,19 @@
 
 import os
 import sys
+import threading
 import time
 
 from wheel import LEVELS_MS, Consumer, client, message, now_ms, producer
 
 
+_saying = threading.Lock()
+
+
 def say(*words):
-    print(*words, flush=True)
+    with _saying:  # the listener's threads all write
+        sys.stdout.write(" ".join(map(str, words)) + "\n")
+        sys.stdout.flush()
 
 
 def produce(topic, prefix, count):

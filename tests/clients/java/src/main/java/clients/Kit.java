@@ -197,6 +197,9 @@ final class Kit {
         made.setConsumeThreadMin(4);
         made.setConsumeThreadMax(4);
         made.setPersistConsumerOffsetInterval(500);
+        // The 5.x client stamps a new version on its subscription after each rebalance and skips the heartbeat that
+        // would tell it where another one is under way; until the next heartbeat its pulls are answered with 25.
+        made.setHeartbeatBrokerInterval(2000);
         return made;
     }
 
