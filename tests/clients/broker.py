@@ -80,7 +80,7 @@ class Broker:
 
     def start(self):
         with open(os.path.join(self.directory, "broker.log"), "ab") as log:
-            # A session of its own, so that a signal reaches the launcher's children too.
+            # A process group of its own, so that a signal reaches the launcher's children too.
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + START_LIMIT_S

@@ -1,4 +1,4 @@
-"""The wheel `rocketmq` (Apache's C++ client 1.2.x) behind a few helpers, so that a case reads as what it checks."""
+"""The wheel `rocketmq` (Apache's C++ client 1.2.x) behind a few functions, so that a case reads as what it checks."""
 
 import collections
 import itertools
