@@ -1,6 +1,6 @@
 //! The store: opens, wires and owns; the work is done behind it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -185,19 +185,18 @@ impl Store {
     }
 
     fn append_record(&self, draft: &Draft<'_>, queue: QueueChoice, wait: Wait) -> Result<(Ack, Offset)> {
-        let record = self.prepare(draft)?;
-        let append = |record| OpDraft::Append(RecordDraft { record, queue, placed: Placement::default() });
-        let mut ops = [append(record)];
-        let mut done = self.core().append(wait, &mut ops);
-        let mut placed = placement(&ops[0]);
+        let record = RecordDraft { record: self.prepare(draft)?, queue, placed: Placement::default() };
+        let mut ops = [OpDraft::Append(record)];
+        let done = self.core().append(wait, &mut ops);
         if self.lacks_topic(&done, draft.topic) {
             let config = TopicConfig::new(draft.topic, self.core().options.default_queues);
             let payload = topic_payload(&config);
-            let mut ops = [OpDraft::Topic(draft.topic, config.write_queues, &payload), append(record)];
-            done = self.core().append(wait, &mut ops);
-            placed = placement(&ops[1]);
+            let [append] = ops;
+            let mut ops = [OpDraft::Topic(draft.topic, config.write_queues, &payload), append];
+            let end = self.core().append(wait, &mut ops)?.end;
+            return Ok((ack(&placement(&ops[1])), end));
         }
-        Ok((ack(&placed), done?.end))
+        Ok((ack(&placement(&ops[0])), done?.end))
     }
 
     /// Appends messages as one frame: all of them or none, in order, at consecutive offsets of a queue.
@@ -209,31 +208,22 @@ impl Store {
         if drafts.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "a batch needs at least one message"));
         }
-        let prepared: Vec<Prepared<'_>> = drafts.iter().map(|d| self.prepare(d)).collect::<Result<_>>()?;
-        let build = || {
-            prepared.iter().zip(drafts).map(|(record, draft)| {
-                let (record, queue) = (*record, choice(draft, None));
-                OpDraft::Append(RecordDraft { record, queue, placed: Placement::default() })
-            })
-        };
-        let mut ops: Vec<OpDraft<'_>> = build().collect();
+        let mut ops = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let (record, queue) = (self.prepare(draft)?, choice(draft, None));
+            ops.push(OpDraft::Append(RecordDraft { record, queue, placed: Placement::default() }));
+        }
         let mut done = self.core().append(wait, &mut ops);
-        let missing: Vec<&str> = {
-            let mut names: Vec<&str> = drafts.iter().map(|d| d.topic).collect();
-            names.sort_unstable();
-            names.dedup();
-            names.retain(|name| self.lacks_topic(&done, name));
-            names
-        };
-        let configs: Vec<(&str, Vec<u8>)> = missing
-            .iter()
-            .map(|name| (*name, topic_payload(&TopicConfig::new(*name, self.core().options.default_queues))))
-            .collect();
-        if !configs.is_empty() {
+        let mut configs = Vec::new();
+        if done.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            let names: BTreeSet<&str> = drafts.iter().map(|d| d.topic).collect();
             let queues = self.core().options.default_queues;
-            ops = configs.iter().map(|(name, payload)| OpDraft::Topic(name, queues, payload)).collect();
-            ops.extend(build());
-            done = self.core().append(wait, &mut ops);
+            let missing = names.into_iter().filter(|name| self.lacks_topic(&done, name));
+            configs.extend(missing.map(|name| (name, topic_payload(&TopicConfig::new(name, queues)))));
+            ops.splice(..0, configs.iter().map(|(name, payload)| OpDraft::Topic(name, queues, payload)));
+            if !configs.is_empty() {
+                done = self.core().append(wait, &mut ops);
+            }
         }
         let end = done?.end;
         let appended = ops.iter().filter(|op| matches!(op, OpDraft::Append(_)));
