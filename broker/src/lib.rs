@@ -13,6 +13,7 @@ pub mod clients;
 pub mod clock;
 pub mod config;
 mod connection;
+pub mod demo;
 pub mod heartbeat;
 pub mod holds;
 pub mod locks;
