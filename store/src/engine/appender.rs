@@ -146,6 +146,9 @@ impl FlushJob {
     }
 }
 
+/// How far the views may be behind the tail, bytes: what a reopen has to replay is bounded by it too.
+const UNAPPLIED_BYTES_MAX: u64 = 256 << 20;
+
 /// How long the engine itself waits before it asks for space again, owner milliseconds.
 const SPACE_RETRY_MS: i64 = 100;
 
@@ -360,6 +363,11 @@ impl Appender {
                 self.limits.frame_bytes_max
             );
             return Err(Need::Refused(Error::new(ErrorKind::TooLarge, text)));
+        }
+        let (tail, applied) = (self.cursors.tail(), self.cursors.applied());
+        if tail.epoch() == applied.epoch() && tail.0 - applied.0 > UNAPPLIED_BYTES_MAX && !self.own {
+            let text = format!("{} bytes wait to be applied already", tail.0 - applied.0);
+            return Err(Need::Refused(Error::new(ErrorKind::Busy, text)));
         }
         if self.unflushed_bytes + len as u64 > self.limits.unflushed_bytes_max {
             self.flush_wanted = true;

@@ -111,7 +111,8 @@ impl Applier {
         }
     }
 
-    /// Folds committed frames into the views, some megabyte at most. True if more are there.
+    /// Folds committed frames into the views, some megabyte at most. True if more are there. The `applied`
+    /// cursor is the shell's to move, once the effects are delivered: who waits for it finds his answer.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] if a frame cannot be applied; the store must stop.
@@ -142,7 +143,6 @@ impl Applier {
         }
         self.fires += std::mem::take(&mut effects.fired);
         self.voids += std::mem::take(&mut effects.voids);
-        self.cursors.set_applied(views.applied);
         if let Some((end, stored, own)) = effects.diverged.take() {
             let text = format!("the state's digest at {end} is {own:016x}, the log says {stored:016x}");
             return Err(Error::new(ErrorKind::Corrupt, text).at(end));
@@ -230,6 +230,7 @@ impl Applier {
             return Ok(false);
         }
         let fired = ops.len();
+        let _span = tracing::debug_span!("fire", timers = fired).entered();
         appender.append_own(now, &mut ops)?;
         drop(ops);
         self.due.drain(..fired);
