@@ -359,13 +359,8 @@ impl Store {
         cancels.insert(done.at, None);
         drop(cancels);
         let pending = self.pending(Wait::Committed, done.end, Cancel::NotFound);
-        let (store, handle) = (self.clone(), *handle);
-        Ok(pending.answered_by(move || store.cancel_answer(done.at, &handle)))
-    }
-
-    fn cancel_answer(&self, frame: Offset, handle: &Handle) -> Cancel {
-        let answer = self.core().cancels.lock().remove(&frame).flatten();
-        if answer == Some(true) { Cancel::Cancelled } else { self.ended(handle) }
+        let wanted = CancelAnswer { store: self.clone(), frame: done.at, handle: *handle };
+        Ok(pending.answered_by(move || wanted.get()))
     }
 
     /// What became of a timer that is neither pending nor cancelled: it fired, if its schedule is in the log.
@@ -586,6 +581,26 @@ impl Inner {
         }
         let record = core.appender.lock().epoch();
         cells::write(&*core.backend, &EpochRecord { clean: true, ..record })
+    }
+}
+
+/// The answer of a cancel, kept for as long as somebody may ask for it.
+struct CancelAnswer {
+    store: Store,
+    frame: Offset,
+    handle: Handle,
+}
+
+impl CancelAnswer {
+    fn get(&self) -> Cancel {
+        let answer = self.store.core().cancels.lock().get(&self.frame).copied().flatten();
+        if answer == Some(true) { Cancel::Cancelled } else { self.store.ended(&self.handle) }
+    }
+}
+
+impl Drop for CancelAnswer {
+    fn drop(&mut self) {
+        self.store.core().cancels.lock().remove(&self.frame);
     }
 }
 
