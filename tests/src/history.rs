@@ -291,6 +291,8 @@ impl History {
         self.store().step();
         self.after()?;
         self.sweep()?;
+        let stats = self.store().stats();
+        self.note(|| format!("{stats:?}"));
         timers::none_forgotten(&self.model.fold)?;
         self.stop()?;
         self.sweep()?;
