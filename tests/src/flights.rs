@@ -64,7 +64,8 @@ impl History {
         for flight in std::mem::take(&mut self.flights) {
             match flight.is_ready() {
                 Ok(true) => {
-                    failstop::acknowledged(was_poisoned, "a call")?;
+                    // Without a frame it is an answer from what was applied before.
+                    failstop::acknowledged(was_poisoned && flight.end() > 0, "a call")?;
                     self.landed(flight)?;
                 }
                 Ok(false) => self.flights.push(flight),
