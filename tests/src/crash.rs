@@ -59,6 +59,8 @@ impl History {
     /// The power goes, or the process is killed; then the store is opened again.
     pub(crate) fn crash(&mut self, power: bool, faults: bool) -> Verdict {
         self.observe()?;
+        let applied = self.store().digest().0.0;
+        self.model.apply(applied)?;
         self.let_go();
         self.image(power);
         self.open_after(power, faults)
@@ -114,7 +116,7 @@ impl History {
         if let Err(error) = &done {
             self.refused("close", error)?;
         }
-        self.land(self.reasons.poisoned)?;
+        self.land()?;
         self.observe()?;
         self.let_go();
         self.counts.closes += 1;
@@ -136,7 +138,7 @@ impl History {
             self.note(|| format!("the rule is {rule:?} now"));
         }
         self.reasons.narrow = self.options.unflushed_bytes_max < 1 << 20;
-        self.reasons.poisoned = false;
+        (self.reasons.poisoned, self.mute) = (false, false);
     }
 
     /// Opens the store on what a crash left, also if it strikes again meanwhile.

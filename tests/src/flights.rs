@@ -57,7 +57,7 @@ impl History {
     }
 
     /// Takes the answers that are there. Nobody hears them on a machine that has crashed.
-    pub(crate) fn land(&mut self, was_poisoned: bool) -> Verdict {
+    pub(crate) fn land(&mut self) -> Verdict {
         if self.backend.is_crashed() {
             return Ok(());
         }
@@ -65,13 +65,15 @@ impl History {
             match flight.is_ready() {
                 Ok(true) => {
                     // Without a frame it is an answer from what was applied before.
-                    failstop::acknowledged(was_poisoned && flight.end() > 0, "a call")?;
+                    failstop::acknowledged(self.mute && flight.end() > 0, "a call")?;
                     self.landed(flight)?;
                 }
                 Ok(false) => self.flights.push(flight),
                 Err(error) => self.refused("a wait", &error)?,
             }
         }
+        // What was safe before a flush failed may still be told, once.
+        self.mute = self.reasons.poisoned;
         Ok(())
     }
 

@@ -43,6 +43,8 @@ pub struct History {
     pub(crate) model: Model,
     pub(crate) counts: Counts,
     pub(crate) reasons: Reasons,
+    /// Whether nothing may be acknowledged any more.
+    pub(crate) mute: bool,
     /// The highest end of a frame that a call has named.
     pub(crate) named_end: u64,
     /// Handles that clients hold: due time and schedule.
@@ -108,6 +110,7 @@ impl History {
             model: Model { bound_ms: FIRST_MS, ..Model::default() },
             counts: Counts { seeds: 1, ..Counts::default() },
             reasons: Reasons::default(),
+            mute: false,
             named_end: 0,
             handles: Vec::new(),
             next_id: 1,
@@ -213,9 +216,8 @@ impl History {
 
     /// Looks at what has become of everything under way.
     pub(crate) fn after(&mut self) -> Verdict {
-        let was_poisoned = self.reasons.poisoned;
         self.notice_failure();
-        self.land(was_poisoned)
+        self.land()
     }
 
     /// A call was refused: there must be a reason.

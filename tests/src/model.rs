@@ -178,6 +178,7 @@ impl Model {
             self.copies.values_mut().for_each(|all| all.retain(|at| *at < end));
             self.copies.retain(|_, all| !all.is_empty());
             self.noted.clear();
+            self.cancelled.retain(|answer| answer.applied <= end);
         }
         if self.fold.end > end {
             self.fold = Fold::default();

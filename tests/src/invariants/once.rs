@@ -15,7 +15,7 @@ pub fn no_gap(model: &Model, raw: &RawLog, first: usize) -> Verdict {
         return Ok(()); // `whole` says whether that may be
     }
     let Some(start) = model.chain.get(first).map(|frame| frame.at) else { return Ok(()) };
-    let trimmed = model.chain.iter().flat_map(|f| f.ops()).filter_map(|op| match op {
+    let trimmed = model.chain.iter().chain(raw.frames()).flat_map(|f| f.ops()).filter_map(|op| match op {
         RawOp::Trim { start } => Some(*start),
         _ => None,
     });
