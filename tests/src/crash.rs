@@ -59,8 +59,9 @@ impl History {
     /// The power goes, or the process is killed; then the store is opened again.
     pub(crate) fn crash(&mut self, power: bool, faults: bool) -> Verdict {
         self.observe()?;
-        let applied = self.store().digest().0.0;
-        self.model.apply(applied)?;
+        if let Some(store) = &self.store {
+            self.model.apply(store.digest().0.0)?;
+        }
         self.let_go();
         self.image(power);
         self.open_after(power, faults)

@@ -15,6 +15,7 @@ use crate::invariants::{failstop, timers, views};
 use crate::model::Model;
 use crate::plan::{Class, Plan};
 use crate::raw::RawOp;
+use crate::raw::log::numbered;
 use crate::rng::Rng;
 use crate::scenarios;
 
@@ -52,6 +53,8 @@ pub struct History {
     pub(crate) next_id: u64,
     /// Up to here frames were found on the disk.
     pub(crate) on_disk: u64,
+    /// Which segments there were when the log was last read.
+    logs: u64,
     /// Bases and buckets that were looked into.
     pub(crate) looked: HashSet<Name>,
     /// Index files and bases that were damaged.
@@ -102,25 +105,26 @@ impl History {
             backend: FaultyBackend::new(seed),
             clock: Arc::new(ManualClock::new(FIRST_MS)),
             plan,
-            options,
             store: None,
             consumer: None,
             deliveries: Vec::new(),
             flights: Vec::new(),
             model: Model { bound_ms: FIRST_MS, ..Model::default() },
             counts: Counts { seeds: 1, ..Counts::default() },
-            reasons: Reasons::default(),
+            reasons: Reasons { narrow: options.unflushed_bytes_max < 1 << 20, ..Reasons::default() },
             mute: false,
             named_end: 0,
             handles: Vec::new(),
             next_id: 1,
             on_disk: 0,
+            logs: 0,
             looked: HashSet::new(),
             harmed: HashSet::new(),
             steps: VecDeque::new(),
             print,
             hash: 0,
             rng,
+            options,
         }
     }
 
@@ -217,7 +221,19 @@ impl History {
     /// Looks at what has become of everything under way.
     pub(crate) fn after(&mut self) -> Verdict {
         self.notice_failure();
+        // Before a segment goes its frames must have been seen.
+        let logs = self.log_streams();
+        if logs != self.logs {
+            self.logs = logs;
+            self.observe()?;
+        }
         self.land()
+    }
+
+    fn log_streams(&self) -> u64 {
+        let streams = self.backend.streams();
+        let logs = streams.iter().filter_map(|info| numbered(&info.name, "log"));
+        logs.fold(0, |sum, at| sum ^ crate::raw::hash(&at.to_be_bytes()))
     }
 
     /// A call was refused: there must be a reason.

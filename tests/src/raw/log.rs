@@ -113,7 +113,9 @@ fn frames(bytes: &[u8], secret: u64, start: u64, known: &mut Known) -> Vec<Rc<Ra
 fn chain(segments: &[RawSegment], is_oldest: impl Fn(u64) -> bool) -> Vec<usize> {
     let previous = |i: usize| segments[i].frames.first().and_then(|f| f.previous_end());
     let known = (0..segments.len()).find(|i| previous(*i).is_some() && is_oldest(segments[*i].start));
-    let head = known.or_else(|| (0..segments.len()).find(|i| previous(*i) == Some(0)));
+    let first = || (0..segments.len()).find(|i| previous(*i) == Some(0));
+    let oldest = || (0..segments.len()).find(|i| previous(*i).is_some());
+    let head = known.or_else(first).or_else(oldest);
     let mut chain = Vec::new();
     let mut next = head;
     while let Some(i) = next {
