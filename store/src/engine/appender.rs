@@ -284,6 +284,11 @@ impl Appender {
         self.stopped.as_ref().map(|(kind, why)| Error::new(*kind, why.clone()))
     }
 
+    /// Bytes of the longest frame.
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.limits.frame_bytes_max
+    }
+
     /// Whether the epoch is open.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -318,7 +323,9 @@ impl Appender {
     pub fn append(&mut self, now: Now, wait: Wait, ops: &mut [OpDraft<'_>]) -> Result<Appended, Need> {
         let body: usize = ops.iter().map(|op| OP_HEAD_BYTES + aligned(op.payload_bytes())).sum();
         let len = HEADER_BYTES + body;
-        self.admit(len)?;
+        // A timer's fire is longer than its schedule, and has to fit a frame too.
+        let timed = ops.iter().any(|op| matches!(op, OpDraft::Schedule { .. }));
+        self.admit(len + if timed { RECORD_AT_FIRE - RECORD_AT_SCHEDULE } else { 0 })?;
         self.make_room(now, len)?;
         let store_ms = self.clock.read(now);
         self.choose_queues(ops).map_err(Need::Refused)?;

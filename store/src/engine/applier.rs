@@ -12,7 +12,7 @@ use crate::bucket::Bucket;
 use crate::clock::Now;
 use crate::commitlog::{Cursors, Log};
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{Frame, Header, Op, Wait};
+use crate::frame::{Frame, HEADER_BYTES, Header, OP_HEAD_BYTES, Op, RECORD_AT_FIRE, Wait, aligned};
 use crate::offset::Offset;
 use crate::options::CommitRule;
 use crate::planted::{self, Bug};
@@ -21,7 +21,7 @@ use crate::views::{Context, Effects, Place, Views};
 
 /// Timers handed out by the wheel at a time, and fires in one frame.
 const DUE_MAX: usize = 1024;
-/// Bytes of the bodies of a fire frame, apart from its first.
+/// Bytes of a fire frame that holds more than one.
 const FIRE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of frames applied before readers get a chance.
 const APPLY_BYTES_MAX: usize = 1 << 20;
@@ -208,13 +208,14 @@ impl Applier {
                 _ => true,
             });
         }
-        let mut bytes = 0;
+        let bytes_max = FIRE_BYTES_MAX.min(appender.frame_bytes_max());
+        let mut bytes = HEADER_BYTES;
         let mut ops = Vec::new();
         for timer in &self.due {
             let Some(body) = &timer.body else { break };
             let Ok(record) = Record::parse(body) else { break };
-            bytes += body.len();
-            if !ops.is_empty() && bytes > FIRE_BYTES_MAX {
+            bytes += OP_HEAD_BYTES + aligned(RECORD_AT_FIRE + body.len());
+            if !ops.is_empty() && bytes > bytes_max {
                 break;
             }
             ops.push(OpDraft::Fire {

@@ -440,8 +440,10 @@ impl Upkeep {
     }
 
     fn unused_buckets(&mut self, views: &Views) -> Vec<StreamKind> {
-        let named: BTreeSet<Offset> =
-            self.generations.iter().flat_map(|g| g.buckets.iter().copied()).collect();
+        // A base that is frozen or being written names its buckets already.
+        let written = self.generations.iter().chain(&self.writing).flat_map(|g| &g.buckets);
+        let frozen = self.frozen.iter().flat_map(|s| &s.buckets);
+        let named: BTreeSet<Offset> = written.chain(frozen).copied().collect();
         let idle: Vec<Offset> = self.buckets.keys().copied().filter(|b| !named.contains(b)).collect();
         if idle.is_empty() || self.copying {
             return Vec::new();
