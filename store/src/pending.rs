@@ -62,6 +62,18 @@ impl<T> Pending<T> {
         self.value.as_ref().filter(|_| self.answer.is_none())
     }
 
+    /// Takes the outcome if it is known already, else gives the wait back.
+    ///
+    /// # Errors
+    /// The wait itself.
+    pub fn try_take(mut self) -> std::result::Result<Result<T>, Self> {
+        match self.is_ready() {
+            Ok(true) => Ok(Ok(self.take())),
+            Err(error) => Ok(Err(error)),
+            Ok(false) => Err(self),
+        }
+    }
+
     /// Blocks until it is as safe as was asked for.
     ///
     /// # Errors

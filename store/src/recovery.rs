@@ -86,6 +86,8 @@ struct ChainSegment {
     start: Offset,
     end: Offset,
     sealed: bool,
+    /// Where its stream ends, if that is sealed.
+    sealed_end: Offset,
     index: Option<IndexFile>,
     walked: bool,
 }
@@ -122,9 +124,10 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
     let sealed = opening.serve(&log, chain, &mut views)?;
     let garbage = opening.garbage(&log, &generations);
     let (next_epoch, queue_skips) = opening.epoch(epoch, clock.boot_id(), &views);
+    let next_base = opening.found.bases.last().map_or(1, |newest| newest + 1);
     let Opening { buckets, report, damage, .. } = opening;
     tracing::info!(?report, "opened");
-    let files = FoundFiles { sealed, generations, garbage, buckets, checkpoint };
+    let files = FoundFiles { sealed, generations, next_base, garbage, buckets, checkpoint };
     Ok(Opened { lock, log, views, files, next_epoch, queue_skips, damage, report })
 }
 
@@ -226,8 +229,11 @@ impl Opening<'_> {
         }
         while let Some(i) = next {
             let (start, sealed) = starts[i];
+            let sealed_end = start.plus(self.reader(StreamKind::Segment(start))?.published());
             let segment = match self.indexed(start, sealed) {
-                Some((index, end)) => ChainSegment { start, end, sealed, index: Some(index), walked: false },
+                Some((index, end)) => {
+                    ChainSegment { start, end, sealed, sealed_end, index: Some(index), walked: false }
+                }
                 None => {
                     let walk = self.walk(start)?;
                     chain.flushed = chain.flushed.max(walk.flushed);
@@ -235,7 +241,7 @@ impl Opening<'_> {
                         break;
                     }
                     chain.bad = walk.bad.map(|_| (start, walk));
-                    ChainSegment { start, end: walk.end, sealed, index: None, walked: true }
+                    ChainSegment { start, end: walk.end, sealed, sealed_end, index: None, walked: true }
                 }
             };
             chain.end = segment.end;
@@ -320,7 +326,9 @@ impl Opening<'_> {
         for (start, _) in self.found.segments.iter().filter(|(start, _)| *start >= chain.end) {
             self.bytes(*start).into_iter().for_each(|bytes| look(scan::search(&bytes, self.secret, *start)));
         }
-        let mark = known.max(chain.flushed).max(behind.flushed);
+        // A sealed stream was flushed to its last byte.
+        let sealed = chain.segments.iter().filter(|s| s.sealed).map(|s| s.sealed_end).max();
+        let mark = known.max(chain.flushed).max(behind.flushed).max(sealed.unwrap_or_default());
         self.report.end = chain.end;
         self.report.mark = mark;
         self.report.left_out = (behind.frames, behind.bytes);

@@ -75,6 +75,8 @@ pub(crate) struct Core {
     pub(crate) cancels: Mutex<HashMap<Offset, Option<bool>>>,
     events: Mutex<Vec<Event>>,
     todo: Mutex<VecDeque<Action>>,
+    /// One flush at a time; never taken by an append.
+    flushing: Mutex<()>,
     waiters: Waiters,
     engine: Signal,
     flusher: Signal,
@@ -119,10 +121,11 @@ impl Core {
             cancels: Mutex::default(),
             events: Mutex::default(),
             todo: Mutex::default(),
+            flushing: Mutex::default(),
             waiters: Waiters::default(),
             engine: Signal::default(),
             flusher: Signal::default(),
-            planned_ms: AtomicI64::new(i64::MIN),
+            planned_ms: AtomicI64::new(i64::MAX),
             stop: AtomicBool::new(false),
             helper: Mutex::new(None),
             threads: Mutex::default(),
@@ -312,35 +315,36 @@ impl Core {
         }
     }
 
-    /// Runs one flush on the caller's thread. False if there was nothing to flush.
+    /// Runs one flush on the caller's thread. False if there was nothing to flush. Whoever waits is told by
+    /// the [`decide`](Self::decide) that must follow.
     ///
     /// # Errors
     /// [`ErrorKind::Poisoned`]: the flush failed and the store is stopped.
     pub(crate) fn flush(&self) -> Result<bool> {
+        let _one = self.flushing.lock();
         let Some(job) = self.appender.lock().flush_job() else { return Ok(false) };
         let _span = tracing::trace_span!("flush", upto = %job.upto).entered();
         let mut done = job.run();
         if done.is_err() && planted::is(Bug::FailedFlushRetried) {
             done = Ok(());
         }
-        let now_ms = {
-            let mut appender = self.appender.lock();
-            let now_ms = appender.owner_ms(self.clock.now());
-            match &done {
-                Ok(()) => appender.flushed(&job, now_ms),
-                Err(error) => {
-                    tracing::error!(%error, "a flush failed; the store is poisoned");
-                    let text = format!("a flush failed ({error}); close the store and open it again");
-                    appender.stop(ErrorKind::Poisoned, text);
-                }
+        let mut appender = self.appender.lock();
+        let now_ms = appender.owner_ms(self.clock.now());
+        match &done {
+            Ok(()) => appender.flushed(&job, now_ms),
+            Err(error) => {
+                tracing::error!(%error, "a flush failed; the store is poisoned");
+                let text = format!("a flush failed ({error}); close the store and open it again");
+                appender.stop(ErrorKind::Poisoned, text);
             }
-            now_ms
-        };
-        let _ = now_ms;
-        self.wake();
+        }
+        drop(appender);
         match done {
             Ok(()) => Ok(true),
-            Err(error) => Err(Error::new(ErrorKind::Poisoned, format!("a flush failed: {error}"))),
+            Err(error) => {
+                self.wake();
+                Err(Error::new(ErrorKind::Poisoned, format!("a flush failed: {error}")))
+            }
         }
     }
 
@@ -486,19 +490,24 @@ impl Core {
     // ---- threads ---------------------------------------------------------------------------
 
     /// Steps on a thread that happens to be here, if no other is at it, and tells the engine thread.
-    fn help(&self) {
-        while let Some(step) = self.decide() {
-            self.replan(step);
-            if !step.again {
-                break;
+    pub(crate) fn help(&self) {
+        loop {
+            match self.decide() {
+                Some(step) => {
+                    self.replan(step);
+                    if !step.again {
+                        return;
+                    }
+                }
+                // Whoever is at it may have looked at the cursors before they moved.
+                None => return self.engine.raise(),
             }
         }
     }
 
     /// Sees to it that the engine thread wakes in time for what a step on another thread found.
     fn replan(&self, step: Step) {
-        let next = step.next_ms.unwrap_or(i64::MAX);
-        if next < self.planned_ms.load(Ordering::SeqCst) {
+        if step.next_ms.is_some_and(|next| next < self.planned_ms.load(Ordering::SeqCst)) {
             self.engine.raise();
         }
     }
@@ -533,6 +542,8 @@ impl Core {
 
     fn run_engine(&self) {
         while !self.stop.load(Ordering::Acquire) {
+            // Until this thread has said when it will wake, everybody else wakes it.
+            self.planned_ms.store(i64::MAX, Ordering::SeqCst);
             let step = self.decide();
             let pause = match step {
                 None => Duration::from_millis(1),
@@ -547,7 +558,6 @@ impl Core {
             if !pause.is_zero() {
                 self.engine.wait(pause);
             }
-            self.planned_ms.store(i64::MIN, Ordering::SeqCst);
         }
     }
 

@@ -502,7 +502,11 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Poisoned`]: what the medium holds is not known any more, open the store again.
     pub fn flush(&self) -> Result<bool> {
-        self.core().flush()
+        let flushed = self.core().flush()?;
+        if flushed && self.core().options.threads {
+            self.core().help();
+        }
+        Ok(flushed)
     }
 
     /// The store in figures.

@@ -113,8 +113,10 @@ pub enum Failure {
     Segment,
     /// Nothing more could be reserved.
     Reserve,
-    /// A segment could not be sealed or indexed.
-    Seal(Offset),
+    /// A segment could not be sealed: what the medium holds of the log is not known any more.
+    Seal,
+    /// A sealed segment's index file could not be written.
+    Index,
     /// A bucket could not be written.
     Bucket(Offset),
     /// A base could not be written.
@@ -141,9 +143,10 @@ pub fn perform(backend: &dyn Backend, log: &Log, action: Action) -> Event {
             let done = control.reserve(upto).map_err(|e| Error::io("cannot reserve space for the log", e));
             (Failure::Reserve, done.map(|()| Event::Reserved))
         }
-        Action::Seal { segment, voids } => {
-            (Failure::Seal(segment.start), seal(backend, log, &segment, &voids))
-        }
+        Action::Seal { segment, voids } => match seal(&segment) {
+            Ok(()) => (Failure::Index, index(backend, log, &segment, &voids)),
+            Err(error) => (Failure::Seal, Err(error)),
+        },
         Action::WriteBucket { segment, timers } => {
             (Failure::Bucket(segment), write_bucket(backend, log, segment, &timers))
         }
@@ -183,12 +186,12 @@ fn create_segment(
         .map_err(|e| Error::io(format!("cannot create the log segment {name}"), e).at(start))
 }
 
-fn seal(backend: &dyn Backend, log: &Log, segment: &Arc<Segment>, voids: &BTreeSet<Offset>) -> Result<Event> {
-    if let Some(control) = segment.control() {
-        control
-            .seal(segment.len_bytes())
-            .map_err(|e| Error::io(format!("cannot seal the log segment {}", segment.start), e))?;
-    }
+fn seal(segment: &Segment) -> Result<()> {
+    let failed = |e| Error::io(format!("cannot seal the log segment {}", segment.start), e);
+    segment.control().map_or(Ok(()), |control| control.seal(segment.len_bytes()).map_err(failed))
+}
+
+fn index(backend: &dyn Backend, log: &Log, segment: &Segment, voids: &BTreeSet<Offset>) -> Result<Event> {
     let index = index_segment(backend, log.secret(), segment, voids)?;
     Ok(Event::Sealed(segment.start, Arc::new(index)))
 }

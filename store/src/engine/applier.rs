@@ -348,6 +348,10 @@ impl Appender {
                     self.stop(ErrorKind::Io, error.to_string());
                 }
             }
+            Event::Failed(Failure::Seal, error) => {
+                let text = format!("a flush failed ({error}); close the store and open it again");
+                self.stop(ErrorKind::Poisoned, text);
+            }
             other => return Some(other),
         }
         None

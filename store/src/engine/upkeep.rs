@@ -59,6 +59,8 @@ pub(crate) struct FoundFiles {
     pub(crate) sealed: BTreeMap<Offset, i64>,
     /// Bases that can be read, oldest first.
     pub(crate) generations: VecDeque<Generation>,
+    /// The number of the next base: above all that were found, readable or not.
+    pub(crate) next_base: u64,
     /// Streams that nothing names, and the position beyond which they can go once it is flushed.
     pub(crate) garbage: Vec<(Offset, StreamKind)>,
     /// Buckets that can be read.
@@ -145,7 +147,7 @@ impl Upkeep {
 
     /// Goes on from what an open found.
     pub(crate) fn resume(&mut self, found: FoundFiles, views: &mut Views) {
-        self.next_number = found.generations.back().map_or(1, |g| g.number + 1);
+        self.next_number = found.next_base;
         self.sealed = found.sealed;
         self.generations = found.generations;
         self.garbage = found.garbage;
@@ -250,6 +252,9 @@ impl Upkeep {
     fn plan_copy(&mut self, views: &Views, now_ms: i64, actions: &mut Vec<Action>) {
         while !self.copying {
             let Some(segment) = self.to_copy.pop_front() else { return };
+            if self.buckets.contains_key(&segment) {
+                continue; // bases name its slots; what is left in the log is near, and Trim waits for it
+            }
             let Some(end) = self.log.find(segment).and_then(|s| s.end()) else { continue };
             let far = now_ms.saturating_add(i64::try_from(self.options.near_horizon_ms).unwrap_or(i64::MAX));
             let timers: Vec<_> = views
@@ -260,6 +265,7 @@ impl Upkeep {
                 .collect();
             if !timers.is_empty() {
                 self.copying = true;
+                self.garbage.retain(|(_, kind)| *kind != StreamKind::Bucket(segment));
                 actions.push(Action::WriteBucket { segment, timers });
             }
         }
@@ -393,7 +399,7 @@ impl Upkeep {
     fn failed(&mut self, failure: Failure, error: &Error, now_ms: i64) {
         self.pause_ms = now_ms.saturating_add(LOOK_MS);
         match failure {
-            Failure::Seal(_) => self.sealing = false,
+            Failure::Seal | Failure::Index => self.sealing = false,
             Failure::Bucket(segment) => {
                 self.copying = false;
                 self.to_copy.push_back(segment);

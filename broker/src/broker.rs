@@ -1,0 +1,214 @@
+//! What all handlers share, and which handler serves which code.
+//!
+//! A handler is a function over [`Broker`], [`Peer`] and [`Request`]. It answers at once, or gives back a future where
+//! an answer must wait (a commit, a new message); appends themselves happen in the order requests came in.
+
+use std::{
+    net::SocketAddrV4,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use mainspring::{Pending, Store, TopicConfig, Wait};
+
+use crate::{
+    clients::Clients,
+    clock::Clock,
+    holds::Holds,
+    locks::{self, Locks},
+    membership,
+    message_id::UniqueIds,
+    names, namesrv, offsets,
+    peer::{Peer, Port},
+    pull,
+    remoting::{
+        Handled, Reply, Request, Response,
+        codes::{request as codes, response},
+    },
+    retry, send, topics,
+};
+
+/// What the broker is told at start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name of the broker set in routes.
+    pub broker_name: String,
+    /// Name of the cluster in routes.
+    pub cluster_name: String,
+    /// Address that clients reach the broker port at; stands in every record.
+    pub advertised: SocketAddrV4,
+    /// When a send is answered, unless the message asks for less.
+    pub acknowledge: Wait,
+    /// Whether a first send creates its topic.
+    pub auto_create_topics: bool,
+    /// Queues of [`names::DEFAULT_TOPIC`], the most that a created topic gets.
+    pub default_queues: u32,
+    /// Longest message body.
+    pub message_bytes_max: usize,
+    /// Failures before the dead-letter topic, for groups created by their first heartbeat.
+    pub attempts_max: i32,
+}
+
+/// Things that happened, for operators.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Failed messages that clients sent to the name-service port.
+    pub misdirected_send_backs: AtomicU64,
+    /// Handlers that panicked.
+    pub panics: AtomicU64,
+    /// Connections closed for bytes that are no protocol.
+    pub protocol_errors: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The broker: a store, who is connected, who waits.
+pub struct Broker {
+    /// The store.
+    pub store: Store,
+    /// What it was told at start.
+    pub settings: Settings,
+    /// Who is connected.
+    pub clients: Clients,
+    /// Which queues orderly consumers hold.
+    pub locks: Locks,
+    /// Which pulls wait for messages.
+    pub holds: Arc<Holds>,
+    /// Elapsed time.
+    pub clock: Arc<dyn Clock>,
+    /// Things that happened.
+    pub counters: Counters,
+    pub(crate) ids: UniqueIds,
+    creating: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// A broker over `store`, whose observer is `holds`.
+    #[must_use]
+    pub fn new(store: Store, holds: Arc<Holds>, clock: Arc<dyn Clock>, settings: Settings) -> Arc<Self> {
+        // A restarted process may get its old number back; the start time tells the two apart.
+        let salt = u32::from_be_bytes(*store.now_ms().to_be_bytes().last_chunk().unwrap_or(&[0; 4]));
+        let ids = UniqueIds::new(*settings.advertised.ip(), std::process::id(), salt);
+        Arc::new(Self {
+            store,
+            settings,
+            clients: Clients::default(),
+            locks: Locks::default(),
+            holds,
+            clock,
+            counters: Counters::default(),
+            ids,
+            creating: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// Serves one request.
+    pub fn handle(self: &Arc<Self>, peer: &Arc<Peer>, request: &Request<'_>) -> Reply {
+        let handled = match (peer.port, request.header.code) {
+            (_, codes::GET_ROUTEINFO_BY_TOPIC) => namesrv::route(self, request),
+            (_, codes::GET_BROKER_CLUSTER_INFO) => namesrv::cluster(self, request),
+            (_, codes::GET_ALL_TOPIC_LIST_FROM_NAMESERVER) => namesrv::topic_list(self),
+            (Port::NameService, codes::CONSUMER_SEND_MSG_BACK) => retry::misdirected(self, peer, request),
+            (Port::NameService, code) => Err(unsupported(code)),
+            (Port::Broker, code) => self.handle_broker(code, peer, request),
+        };
+        handled.unwrap_or_else(Reply::Now)
+    }
+
+    fn handle_broker(self: &Arc<Self>, code: i32, peer: &Arc<Peer>, request: &Request<'_>) -> Handled {
+        match code {
+            codes::SEND_MESSAGE | codes::SEND_MESSAGE_V2 | codes::SEND_BATCH_MESSAGE => {
+                send::handle(self, peer, request)
+            }
+            codes::PULL_MESSAGE | codes::LITE_PULL_MESSAGE => pull::handle(self, request),
+            codes::QUERY_CONSUMER_OFFSET => offsets::query(self, request),
+            codes::UPDATE_CONSUMER_OFFSET => offsets::update(self, request),
+            codes::GET_MAX_OFFSET => offsets::max(self, request),
+            codes::GET_MIN_OFFSET => offsets::min(self, request),
+            codes::SEARCH_OFFSET_BY_TIMESTAMP => offsets::by_time(self, request),
+            codes::GET_EARLIEST_MSG_STORETIME => offsets::earliest_time(self, request),
+            codes::HEART_BEAT => membership::heartbeat(self, peer, request),
+            codes::UNREGISTER_CLIENT => membership::unregister(self, peer, request),
+            codes::GET_CONSUMER_LIST_BY_GROUP => membership::consumer_list(self, request),
+            codes::LOCK_BATCH_MQ => locks::lock(self, request),
+            codes::UNLOCK_BATCH_MQ => locks::unlock(self, request),
+            codes::CHECK_CLIENT_CONFIG => membership::check_client(request),
+            codes::CONSUMER_SEND_MSG_BACK => retry::handle(self, request),
+            codes::UPDATE_AND_CREATE_TOPIC => topics::update(self, request),
+            codes::GET_TOPIC_CONFIG => topics::get(self, request),
+            other => Err(unsupported(other)),
+        }
+    }
+
+    /// A topic's settings; the default topic exists without being stored while topics are created by sends.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<TopicConfig> {
+        let found = self.store.topic(name);
+        if found.is_none() && name == names::DEFAULT_TOPIC && self.settings.auto_create_topics {
+            return Some(topics::default_topic(self.settings.default_queues));
+        }
+        found
+    }
+
+    /// Gives a topic that exists, creating it as `config` where it does not.
+    ///
+    /// # Errors
+    ///
+    /// The refusal to send where the store cannot create it.
+    pub async fn ensure_topic(&self, config: TopicConfig) -> Result<TopicConfig, Response> {
+        let _one_at_a_time = self.creating.lock().await;
+        if let Some(found) = self.store.topic(&config.name) {
+            return Ok(found);
+        }
+        tracing::info!(topic = config.name, queues = config.write_queues, "creating a topic");
+        let (store, new) = (self.store.clone(), config.clone());
+        blocking(move || store.put_topic(&new)).await?;
+        Ok(config)
+    }
+}
+
+/// The answer to a code that nobody serves.
+#[must_use]
+pub fn unsupported(code: i32) -> Response {
+    Response::refuse(
+        response::REQUEST_CODE_NOT_SUPPORTED,
+        format!("request code {code} is not supported on this port"),
+    )
+}
+
+/// Runs a call that waits for the store outside of the runtime's own threads.
+///
+/// # Errors
+///
+/// The refusal to send where the call fails or panics.
+pub(crate) async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> mainspring::Result<T> + Send + 'static,
+) -> Result<T, Response> {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(result) => result.map_err(Response::from),
+        Err(_) => Err(Response::refuse(response::SYSTEM_ERROR, "the call to the store did not end")),
+    }
+}
+
+/// Answers with what an append comes to: at once where that is known already.
+pub(crate) fn when_decided<T: Unpin + Send + 'static>(
+    pending: Pending<T>,
+    answer: impl FnOnce(mainspring::Result<T>) -> Response + Send + 'static,
+) -> Reply {
+    match pending.try_take() {
+        Ok(result) => Reply::Now(answer(result)),
+        Err(pending) => Reply::later(async move { answer(pending.await) }),
+    }
+}

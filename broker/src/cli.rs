@@ -1,0 +1,225 @@
+//! The command line: what was asked, and what the person at the terminal is told.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use mainspring::{Store, Wait};
+
+use crate::{
+    broker::{Broker, Settings},
+    clock::RuntimeClock,
+    config::{self, Commit, Config, Given},
+    holds::Holds,
+    server::{self, Listeners},
+};
+
+/// Something failed while running.
+const FAILED: u8 = 1;
+/// What was asked makes no sense.
+const USAGE: u8 = 2;
+
+/// A RocketMQ-compatible broker in one binary: name service, broker and timers.
+#[derive(Debug, Parser)]
+#[command(name = "mainspring", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves clients until it is stopped (the default)
+    Serve(Box<Serve>),
+    /// Shows in half a minute that nothing is lost, doubled or early over a kill -9
+    Demo(crate::demo::Demo),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// File with settings, in TOML
+    #[arg(long, env = "MAINSPRING_CONFIG", hide_env = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    given: Given,
+}
+
+/// Opens the store that a configuration asks for; records carry the second argument as their broker's address, and the
+/// third is told of new messages.
+pub type Open = fn(&Config, std::net::SocketAddrV4, Arc<Holds>) -> mainspring::Result<Store>;
+
+/// Runs the program. Exit codes: 0 done, 1 failed, 2 not understood.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, open: Open) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Help and version are no mistakes and go to standard output.
+            let _ = told.print();
+            return ExitCode::from(if told.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let serve = match cli.command {
+        Some(Command::Serve(serve)) => *serve,
+        Some(Command::Demo(demo)) => {
+            return crate::demo::run(&demo).map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
+        }
+        None => cli.serve,
+    };
+    let config = match decide(serve) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("mainspring: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start: {error}")),
+    };
+    match runtime.block_on(run(&config, open)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &str) -> ExitCode {
+    eprintln!("mainspring: {error}");
+    ExitCode::from(FAILED)
+}
+
+fn decide(serve: Serve) -> Result<Config, config::ConfigError> {
+    config::check_environment(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
+    let below = serve.config.as_deref().map(Given::read).transpose()?.unwrap_or_default();
+    Config::new(serve.given.over(below))
+}
+
+async fn run(config: &Config, open: Open) -> Result<(), String> {
+    let listeners =
+        Listeners::bind(config.broker_listen, config.namesrv_listen).await.map_err(|e| e.to_string())?;
+    let broker_at = listeners.broker_address().map_err(|e| e.to_string())?;
+    let names_at = listeners.name_service_address().map_err(|e| e.to_string())?;
+    let advertised = config.advertised(broker_at);
+    let holds = Holds::new();
+    let store = open(config, advertised, Arc::clone(&holds))
+        .map_err(|e| format!("cannot open the store in {}: {e}", config.data_dir.display()))?;
+    let settings = Settings {
+        broker_name: config.broker_name.clone(),
+        cluster_name: config.cluster_name.clone(),
+        advertised,
+        acknowledge: match config.commit {
+            Commit::Appended => Wait::Appended,
+            Commit::Flushed => Wait::Committed,
+        },
+        auto_create_topics: config.auto_create_topics,
+        default_queues: config.default_queues,
+        message_bytes_max: config.message_bytes_max,
+        attempts_max: config.attempts_max,
+    };
+    let stop = stop_signal().map_err(|e| format!("cannot wait for signals: {e}"))?;
+    let broker = Broker::new(store.clone(), holds, Arc::new(RuntimeClock::start()), settings);
+    print!("{}", greeting(config, broker_at, names_at));
+    server::run(broker, listeners, stop).await;
+    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    match closed {
+        Ok(Ok(())) => {
+            println!("stopped; everything is on disk");
+            Ok(())
+        }
+        Ok(Err(error)) => Err(format!("the store did not close cleanly: {error}")),
+        Err(_) => Err(String::from("the store did not close")),
+    }
+}
+
+/// Ends with the first interrupt or termination; a second one ends the process at once, which the store survives.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        println!("stopping; once more to stop at once");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            std::process::exit(i32::from(FAILED));
+        });
+    })
+}
+
+fn greeting(config: &Config, broker: SocketAddr, names: SocketAddr) -> String {
+    let directory = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    let commit = match config.commit {
+        Commit::Appended => {
+            "appended: a sent message survives a kill, not the last half second before a power cut"
+        }
+        Commit::Flushed => "flushed: a sent message survives a kill and a power cut",
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let advertised = config.advertised(broker);
+    format!(
+        "mainspring {version}\n\
+         \x20 name service  {names}\n\
+         \x20 broker        {broker} ({} in {}, advertised as {advertised})\n\
+         \x20 data          {}\n\
+         \x20 commit        {commit}\n\
+         Try next:\n\
+         \x20 point any RocketMQ client at {names}; topics appear with their first message\n\
+         \x20 stop with Ctrl-C and start again: messages, offsets and timers are still there\n\
+         \x20 mainspring serve --help\n",
+        config.broker_name,
+        config.cluster_name,
+        directory.display(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_parse_with_and_without_the_command() {
+        for arguments in
+            [&["mainspring", "--max-attempts", "3"][..], &["mainspring", "serve", "--max-attempts", "3"]]
+        {
+            let cli = Cli::try_parse_from(arguments).unwrap();
+            let serve = match cli.command {
+                Some(Command::Serve(serve)) => *serve,
+                Some(Command::Demo(_)) => panic!("no demo was asked for"),
+                None => cli.serve,
+            };
+            assert_eq!(serve.given.max_attempts, Some(3));
+        }
+        assert!(Cli::try_parse_from(["mainspring", "--max-attemps", "3"]).is_err());
+    }
+
+    #[test]
+    fn every_setting_is_a_flag_and_an_environment_variable() {
+        use clap::CommandFactory;
+        let command = Cli::command();
+        for key in config::KEYS {
+            let flag = command.get_arguments().find(|argument| argument.get_id() == key).unwrap();
+            assert_eq!(flag.get_long().unwrap(), key.replace('_', "-"));
+            let variable = flag.get_env().unwrap().to_str().unwrap();
+            assert_eq!(variable, format!("{}{}", config::ENV_PREFIX, key.to_uppercase()));
+        }
+    }
+
+    #[test]
+    fn the_greeting_says_where_and_what() {
+        let config = Config::new(Given::default()).unwrap();
+        let text = greeting(&config, config.broker_listen, config.namesrv_listen);
+        for part in ["127.0.0.1:9876", "127.0.0.1:10911", "/data", "flushed", "serve --help"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Who is connected: producers and consumers by group, as their heartbeats say.
+//!
+//! Invariants:
+//!
+//! - a member belongs to one connection; the connection's end removes it;
+//! - producers and consumers are kept apart, for a consumer list that holds producers would cost consumers their queues;
+//! - every change of a group's members or subscriptions is told to all its members.
+//!
+//! The registry knows no time of its own: callers pass elapsed milliseconds.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use mainspring::TagFilter;
+
+use crate::{
+    heartbeat::{ConsumerData, ExpressionType, Heartbeat, MessageModel, SubscriptionData},
+    peer::Peer,
+    remoting::{Response, codes::request},
+};
+
+/// A client not heard for so long is dropped.
+pub const EXPIRE_AFTER_MS: u64 = 120_000;
+
+/// What a group wants of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The expression as given.
+    pub expression: String,
+    /// Its language.
+    pub kind: ExpressionType,
+    /// When the client made it; newer ones replace older ones.
+    pub version: i64,
+    /// The expression as a filter of tags.
+    pub filter: Arc<TagFilter>,
+}
+
+impl Subscription {
+    fn new(data: &SubscriptionData) -> Self {
+        Self {
+            expression: data.sub_string.clone(),
+            kind: data.expression_type(),
+            version: data.sub_version,
+            filter: Arc::new(TagFilter::parse(&data.sub_string)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Member {
+    peer: Arc<Peer>,
+    client_id: String,
+    heard_ms: u64,
+}
+
+#[derive(Debug, Default)]
+struct ConsumerGroup {
+    model: MessageModel,
+    members: BTreeMap<u64, Member>,
+    subscriptions: HashMap<String, Subscription>,
+}
+
+#[derive(Debug, Default)]
+struct Groups {
+    consumers: HashMap<String, ConsumerGroup>,
+    producers: HashMap<String, BTreeMap<u64, Member>>,
+}
+
+/// The registry.
+#[derive(Debug, Default)]
+pub struct Clients(Mutex<Groups>);
+
+impl Clients {
+    /// Takes in a heartbeat and tells the members of every group that changed.
+    pub fn heartbeat(&self, peer: &Arc<Peer>, beat: &Heartbeat, now_ms: u64) {
+        let mut changed = Vec::new();
+        {
+            let mut groups = self.0.lock();
+            for producer in beat.producers.iter().filter(|producer| !producer.group_name.is_empty()) {
+                let members = groups.producers.entry(producer.group_name.clone()).or_default();
+                join(members, peer, &beat.client_id, now_ms);
+            }
+            for data in beat.consumers.iter().filter(|data| !data.group_name.is_empty()) {
+                let group = groups.consumers.entry(data.group_name.clone()).or_default();
+                let joined = join(&mut group.members, peer, &beat.client_id, now_ms);
+                group.model = data.message_model;
+                if update_subscriptions(group, data) || joined {
+                    changed.push((data.group_name.clone(), peers(group)));
+                }
+            }
+        }
+        notify(changed);
+    }
+
+    /// Removes one client from the groups named.
+    pub fn unregister(&self, peer: &Peer, producer_group: Option<&str>, consumer_group: Option<&str>) {
+        let mut changed = Vec::new();
+        {
+            let mut groups = self.0.lock();
+            if let Some(name) = producer_group {
+                if let Some(members) = groups.producers.get_mut(name) {
+                    members.remove(&peer.id);
+                }
+                groups.producers.retain(|_, members| !members.is_empty());
+            }
+            if let Some(name) = consumer_group
+                && let Some(group) = groups.consumers.get_mut(name)
+                && group.members.remove(&peer.id).is_some()
+            {
+                changed.push((name.to_owned(), peers(group)));
+                groups.consumers.retain(|_, group| !group.members.is_empty());
+            }
+        }
+        notify(changed);
+    }
+
+    /// Removes a connection from all groups.
+    pub fn disconnected(&self, peer: &Peer) {
+        self.remove_members(|member| member.peer.id == peer.id);
+    }
+
+    /// Drops all clients not heard for [`EXPIRE_AFTER_MS`].
+    pub fn expire(&self, now_ms: u64) {
+        self.remove_members(|member| now_ms.saturating_sub(member.heard_ms) > EXPIRE_AFTER_MS);
+    }
+
+    fn remove_members(&self, gone: impl Fn(&Member) -> bool) {
+        let mut changed = Vec::new();
+        {
+            let mut groups = self.0.lock();
+            groups.producers.retain(|_, members| {
+                members.retain(|_, member| !gone(member));
+                !members.is_empty()
+            });
+            groups.consumers.retain(|name, group| {
+                let before = group.members.len();
+                group.members.retain(|_, member| !gone(member));
+                if group.members.len() != before {
+                    changed.push((name.clone(), peers(group)));
+                }
+                !group.members.is_empty()
+            });
+        }
+        notify(changed);
+    }
+
+    /// Client ids of a consumer group, each once.
+    #[must_use]
+    pub fn consumer_ids(&self, group: &str) -> Vec<String> {
+        let groups = self.0.lock();
+        let members = groups.consumers.get(group).map(|group| &group.members);
+        let mut ids: Vec<String> =
+            members.into_iter().flatten().map(|(_, member)| member.client_id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// What a consumer group wants of a topic: `Err` if nobody of the group is online.
+    ///
+    /// # Errors
+    ///
+    /// [`Offline`] if the group has no member.
+    pub fn subscription(&self, group: &str, topic: &str) -> Result<Option<Subscription>, Offline> {
+        let groups = self.0.lock();
+        let group = groups.consumers.get(group).ok_or(Offline)?;
+        Ok(group.subscriptions.get(topic).cloned())
+    }
+
+    /// Producers and consumers online, by connection and group.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let groups = self.0.lock();
+        let producers = groups.producers.values().map(BTreeMap::len).sum();
+        (producers, groups.consumers.values().map(|group| group.members.len()).sum())
+    }
+}
+
+/// Nobody of the group is online.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offline;
+
+fn join(members: &mut BTreeMap<u64, Member>, peer: &Arc<Peer>, client_id: &str, now_ms: u64) -> bool {
+    if let Some(member) = members.get_mut(&peer.id) {
+        member.heard_ms = now_ms;
+        let same = member.client_id == client_id;
+        if !same {
+            client_id.clone_into(&mut member.client_id);
+        }
+        return !same;
+    }
+    let member = Member { peer: Arc::clone(peer), client_id: client_id.to_owned(), heard_ms: now_ms };
+    members.insert(peer.id, member);
+    true
+}
+
+/// Folds the subscriptions of one member in: newer versions replace older ones, topics no longer named go.
+fn update_subscriptions(group: &mut ConsumerGroup, data: &ConsumerData) -> bool {
+    let mut changed = false;
+    for subscription in &data.subscriptions {
+        let new = Subscription::new(subscription);
+        match group.subscriptions.get_mut(&subscription.topic) {
+            None => {
+                group.subscriptions.insert(subscription.topic.clone(), new);
+                changed = true;
+            }
+            Some(old) if new.version > old.version => {
+                changed |= old.expression != new.expression || old.kind != new.kind;
+                *old = new;
+            }
+            Some(_) => {}
+        }
+    }
+    let before = group.subscriptions.len();
+    group.subscriptions.retain(|topic, _| data.subscriptions.iter().any(|named| named.topic == *topic));
+    changed | (group.subscriptions.len() != before)
+}
+
+fn peers(group: &ConsumerGroup) -> Vec<Arc<Peer>> {
+    group.members.values().map(|member| Arc::clone(&member.peer)).collect()
+}
+
+fn notify(changed: Vec<(String, Vec<Arc<Peer>>)>) {
+    for (group, members) in changed {
+        for peer in members {
+            let push = Response { code: request::NOTIFY_CONSUMER_IDS_CHANGED, ..Response::ok() };
+            if !peer.push(push.with("consumerGroup", group.clone())) {
+                tracing::debug!(client = %peer.address, group, "a client does not read its notifications");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::Receiver;
+
+    use super::*;
+    use crate::peer::{Port, Push};
+
+    fn peer(id: u64) -> (Arc<Peer>, Receiver<Push>) {
+        let (peer, queue) = Peer::new(id, "127.0.0.1:1".parse().unwrap(), Port::Broker);
+        (Arc::new(peer), queue)
+    }
+
+    fn beat(client: &str, expression: &str, version: i64) -> Heartbeat {
+        let text = format!(
+            r#"{{"clientID":"{client}","producerDataSet":[{{"groupName":"P"}}],"consumerDataSet":[{{"groupName":"G",
+            "subscriptionDataSet":[{{"topic":"T","subString":"{expression}","subVersion":{version}}}]}}]}}"#
+        );
+        Heartbeat::parse(text.as_bytes()).unwrap()
+    }
+
+    fn told(queue: &mut Receiver<Push>) -> usize {
+        std::iter::from_fn(|| queue.try_recv().ok()).count()
+    }
+
+    #[test]
+    fn members_hear_of_joins_and_leaves() {
+        let clients = Clients::default();
+        let (a, mut to_a) = peer(1);
+        let (b, mut to_b) = peer(2);
+        clients.heartbeat(&a, &beat("a", "*", 1), 0);
+        clients.heartbeat(&a, &beat("a", "*", 1), 1);
+        assert_eq!(told(&mut to_a), 1);
+        clients.heartbeat(&b, &beat("b", "*", 1), 2);
+        assert_eq!((told(&mut to_a), told(&mut to_b)), (1, 1));
+        assert_eq!(clients.consumer_ids("G"), ["a", "b"]);
+        assert_eq!(clients.counts(), (2, 2));
+        clients.unregister(&b, Some("P"), Some("G"));
+        assert_eq!((told(&mut to_a), told(&mut to_b)), (1, 0));
+        clients.disconnected(&a);
+        assert!(clients.consumer_ids("G").is_empty());
+        assert_eq!(clients.subscription("G", "T"), Err(Offline));
+        assert_eq!(clients.counts(), (0, 0));
+    }
+
+    #[test]
+    fn newer_subscriptions_win_and_are_told() {
+        let clients = Clients::default();
+        let (a, mut queue) = peer(1);
+        clients.heartbeat(&a, &beat("a", "x", 5), 0);
+        told(&mut queue);
+        clients.heartbeat(&a, &beat("a", "y", 4), 0);
+        let subscription = clients.subscription("G", "T").unwrap().unwrap();
+        assert_eq!((subscription.expression.as_str(), told(&mut queue)), ("x", 0));
+        clients.heartbeat(&a, &beat("a", "y", 6), 0);
+        assert_eq!(clients.subscription("G", "T").unwrap().unwrap().filter, TagFilter::parse("y").into());
+        assert_eq!((told(&mut queue), clients.subscription("G", "U")), (1, Ok(None)));
+    }
+
+    #[test]
+    fn silent_clients_are_dropped() {
+        let clients = Clients::default();
+        let (a, _keep_a) = peer(1);
+        let (b, mut to_b) = peer(2);
+        clients.heartbeat(&a, &beat("a", "*", 1), 0);
+        clients.heartbeat(&b, &beat("b", "*", 1), 60_000);
+        told(&mut to_b);
+        clients.expire(120_000);
+        assert_eq!(clients.consumer_ids("G").len(), 2);
+        clients.expire(120_001);
+        assert_eq!((clients.consumer_ids("G"), told(&mut to_b)), (vec![String::from("b")], 1));
+    }
+}

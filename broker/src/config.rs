@@ -1,0 +1,490 @@
+//! What can be set, and where from: flag over environment over file over built-in.
+//!
+//! [`Given`] is one layer: everything optional, read from flags and environment by clap and from the file by serde, so
+//! that all three know the same names. [`Config`] is the result, checked as a whole.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use serde::Deserialize;
+
+use mainspring::LEVELS_S;
+
+/// Before the names of environment variables.
+pub const ENV_PREFIX: &str = "MAINSPRING_";
+/// Names so many edits away from a setting's are mistaken for it.
+const TYPO_EDITS: usize = 3;
+
+/// When a message counts as kept, and its sender is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Commit {
+    /// Once it stands in the log: survives a kill of the process; a power cut may lose the last half second.
+    Appended,
+    /// Once it is on disk: survives a power cut too.
+    #[default]
+    Flushed,
+}
+
+/// One layer of settings; an absent one is decided by the layer below.
+#[derive(Debug, Clone, Default, Deserialize, clap::Args)]
+#[serde(default)]
+pub struct Given {
+    /// Directory of the store [default: ./data]
+    #[arg(long, env = "MAINSPRING_DATA_DIR", hide_env = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of the broker port [default: 127.0.0.1:10911]
+    #[arg(long, env = "MAINSPRING_BROKER_LISTEN", hide_env = true, value_name = "HOST:PORT")]
+    pub broker_listen: Option<SocketAddr>,
+    /// Address of the name-service port, which clients are given [default: 127.0.0.1:9876]
+    #[arg(long, env = "MAINSPRING_NAMESRV_LISTEN", hide_env = true, value_name = "HOST:PORT")]
+    pub namesrv_listen: Option<SocketAddr>,
+    /// IPv4 address at which clients reach the broker port [default: where it listens]
+    #[arg(long, env = "MAINSPRING_ADVERTISE", hide_env = true, value_name = "IP[:PORT]")]
+    pub advertise: Option<Advertise>,
+    /// When a message counts as kept [default: flushed]
+    #[arg(long, env = "MAINSPRING_COMMIT", hide_env = true, value_enum)]
+    pub commit: Option<Commit>,
+    /// Name of the broker in routes [default: broker-a]
+    #[arg(long, env = "MAINSPRING_BROKER_NAME", hide_env = true, value_name = "NAME")]
+    pub broker_name: Option<String>,
+    /// Name of the cluster in routes [default: DefaultCluster]
+    #[arg(long, env = "MAINSPRING_CLUSTER_NAME", hide_env = true, value_name = "NAME")]
+    pub cluster_name: Option<String>,
+    /// Delays of the levels from 1 on [default: "1s 5s 10s 30s 1m 2m ... 10m 20m 30m 1h 2h"]
+    #[arg(long, env = "MAINSPRING_DELAY_LEVELS", hide_env = true, value_name = "DELAYS")]
+    pub delay_levels: Option<DelayLevels>,
+    /// Failures after which a message goes to the dead-letter topic, for new groups [default: 16]
+    #[arg(long, env = "MAINSPRING_MAX_ATTEMPTS", hide_env = true, value_name = "N")]
+    pub max_attempts: Option<i32>,
+    /// Most queues of a topic that a first send creates [default: 8]
+    #[arg(long, env = "MAINSPRING_DEFAULT_QUEUES", hide_env = true, value_name = "N")]
+    pub default_queues: Option<u32>,
+    /// Whether a first send creates its topic [default: true]
+    #[arg(long, env = "MAINSPRING_AUTO_CREATE_TOPICS", hide_env = true, value_name = "BOOL")]
+    pub auto_create_topics: Option<bool>,
+    /// Bytes of a log segment [default: 256MiB]
+    #[arg(long, env = "MAINSPRING_SEGMENT_BYTES", hide_env = true, value_name = "SIZE")]
+    pub segment_bytes: Option<Size>,
+    /// Longest message body [default: 4MiB]
+    #[arg(long, env = "MAINSPRING_MAX_MESSAGE_BYTES", hide_env = true, value_name = "SIZE")]
+    pub max_message_bytes: Option<Size>,
+}
+
+/// Names of all settings, as the file has them.
+pub const KEYS: [&str; 13] = [
+    "data_dir",
+    "broker_listen",
+    "namesrv_listen",
+    "advertise",
+    "commit",
+    "broker_name",
+    "cluster_name",
+    "delay_levels",
+    "max_attempts",
+    "default_queues",
+    "auto_create_topics",
+    "segment_bytes",
+    "max_message_bytes",
+];
+
+impl Given {
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] that names the key nearest to an unknown one, or the place of a wrong value.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| ConfigError(e.to_string()))?;
+        for key in table.keys() {
+            known(key)?;
+        }
+        toml::from_str(text).map_err(|e| ConfigError(e.to_string()))
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Given::parse`], and if the file cannot be read.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let named = |e: &dyn fmt::Display| ConfigError(format!("{}: {e}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|e| named(&e))?;
+        Self::parse(&text).map_err(|e| named(&e))
+    }
+
+    /// This layer over another.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            data_dir: self.data_dir.or(below.data_dir),
+            broker_listen: self.broker_listen.or(below.broker_listen),
+            namesrv_listen: self.namesrv_listen.or(below.namesrv_listen),
+            advertise: self.advertise.or(below.advertise),
+            commit: self.commit.or(below.commit),
+            broker_name: self.broker_name.or(below.broker_name),
+            cluster_name: self.cluster_name.or(below.cluster_name),
+            delay_levels: self.delay_levels.or(below.delay_levels),
+            max_attempts: self.max_attempts.or(below.max_attempts),
+            default_queues: self.default_queues.or(below.default_queues),
+            auto_create_topics: self.auto_create_topics.or(below.auto_create_topics),
+            segment_bytes: self.segment_bytes.or(below.segment_bytes),
+            max_message_bytes: self.max_message_bytes.or(below.max_message_bytes),
+        }
+    }
+}
+
+/// Checks that no environment variable is a setting misspelt. Other names with our prefix may be somebody else's.
+///
+/// # Errors
+///
+/// [`ConfigError`] that names the nearest one.
+pub fn check_environment(names: impl Iterator<Item = String>) -> Result<(), ConfigError> {
+    for name in names {
+        let Some(key) = name.strip_prefix(ENV_PREFIX).map(str::to_ascii_lowercase) else { continue };
+        let meant = nearest(&key);
+        if key != meant && distance(&key, meant) <= TYPO_EDITS.min(key.len() / 2) && key != "config" {
+            let meant = meant.to_ascii_uppercase();
+            let text = format!("unknown environment variable {name}; did you mean {ENV_PREFIX}{meant}?");
+            return Err(ConfigError(text));
+        }
+    }
+    Ok(())
+}
+
+fn known(key: &str) -> Result<(), ConfigError> {
+    if KEYS.contains(&key) {
+        return Ok(());
+    }
+    Err(ConfigError(format!("unknown key {key:?}; did you mean {:?}?", nearest(key))))
+}
+
+fn nearest(key: &str) -> &'static str {
+    KEYS.iter().min_by_key(|known| distance(known, key)).copied().unwrap_or_default()
+}
+
+/// Edits that turn one name into the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.chars().enumerate() {
+            let change = corner + usize::from(x != y);
+            corner = row[j + 1];
+            row[j + 1] = change.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// What cannot be used, for the person who set it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Where clients reach the broker port; without a port, the one it listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Advertise {
+    /// Address: records hold IPv4 only.
+    pub ip: Ipv4Addr,
+    /// Port, if it is another.
+    pub port: Option<u16>,
+}
+
+impl FromStr for Advertise {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        if let Ok(ip) = text.parse() {
+            return Ok(Self { ip, port: None });
+        }
+        let wrong = |_| ConfigError(format!("{text:?} is no IPv4 address, with or without a port"));
+        let both: SocketAddrV4 = text.parse().map_err(wrong)?;
+        Ok(Self { ip: *both.ip(), port: Some(both.port()) })
+    }
+}
+
+impl TryFrom<String> for Advertise {
+    type Error = ConfigError;
+
+    fn try_from(text: String) -> Result<Self, ConfigError> {
+        text.parse()
+    }
+}
+
+/// A number of bytes: `4096`, `64KiB`, `256MiB`, `1GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SizeText")]
+pub struct Size(pub u64);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SizeText {
+    Number(u64),
+    Text(String),
+}
+
+impl TryFrom<SizeText> for Size {
+    type Error = ConfigError;
+
+    fn try_from(given: SizeText) -> Result<Self, ConfigError> {
+        match given {
+            SizeText::Number(n) => Ok(Self(n)),
+            SizeText::Text(text) => text.parse(),
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let (number, unit) = split_unit(text);
+        let shift = match unit {
+            "" | "B" => Some(0),
+            "KiB" => Some(10),
+            "MiB" => Some(20),
+            "GiB" => Some(30),
+            _ => None,
+        };
+        let size = shift.zip(number.parse::<u64>().ok()).and_then(|(shift, n)| n.checked_mul(1 << shift));
+        size.map(Self)
+            .ok_or_else(|| ConfigError(format!("{text:?} is no size such as 4096, 64KiB or 256MiB")))
+    }
+}
+
+/// Delays of the levels, from 1 on: `1s 5s 10s 30s 1m 1h 1d`, or `500ms`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DelayLevels(pub Vec<u64>);
+
+impl FromStr for DelayLevels {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let delays: Option<Vec<u64>> = text.split_ascii_whitespace().map(delay_ms).collect();
+        match delays {
+            Some(delays) if (1..=64).contains(&delays.len()) => Ok(Self(delays)),
+            Some(delays) => {
+                Err(ConfigError(format!("1 to 64 delay levels are allowed, not {}", delays.len())))
+            }
+            None => Err(ConfigError(format!("{text:?} is no list of delays such as \"1s 5s 1m 2h\""))),
+        }
+    }
+}
+
+impl TryFrom<String> for DelayLevels {
+    type Error = ConfigError;
+
+    fn try_from(text: String) -> Result<Self, ConfigError> {
+        text.parse()
+    }
+}
+
+fn delay_ms(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit_ms)
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    (number, unit.trim())
+}
+
+/// All settings, decided and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Directory of the store.
+    pub data_dir: PathBuf,
+    /// Address of the broker port.
+    pub broker_listen: SocketAddr,
+    /// Address of the name-service port.
+    pub namesrv_listen: SocketAddr,
+    /// Where clients reach the broker port, if not where it listens.
+    pub advertise: Option<Advertise>,
+    /// When a message counts as kept.
+    pub commit: Commit,
+    /// Name of the broker in routes.
+    pub broker_name: String,
+    /// Name of the cluster in routes.
+    pub cluster_name: String,
+    /// Delays of the levels, milliseconds.
+    pub level_delays_ms: Vec<u64>,
+    /// Failures after which a message goes to the dead-letter topic.
+    pub attempts_max: i32,
+    /// Most queues of a topic that a first send creates.
+    pub default_queues: u32,
+    /// Whether a first send creates its topic.
+    pub auto_create_topics: bool,
+    /// Bytes of a log segment.
+    pub segment_bytes: u64,
+    /// Longest message body.
+    pub message_bytes_max: usize,
+}
+
+impl Config {
+    /// Fills in what was not given and checks the whole.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] that names the setting to change.
+    pub fn new(given: Given) -> Result<Self, ConfigError> {
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let levels = || LEVELS_S.iter().map(|s| s * 1000).collect();
+        let body = given.max_message_bytes.map_or(4 << 20, |size| size.0);
+        let config = Self {
+            data_dir: given.data_dir.unwrap_or_else(|| PathBuf::from("data")),
+            broker_listen: given.broker_listen.unwrap_or(loopback(10911)),
+            namesrv_listen: given.namesrv_listen.unwrap_or(loopback(9876)),
+            advertise: given.advertise,
+            commit: given.commit.unwrap_or_default(),
+            broker_name: given.broker_name.unwrap_or_else(|| String::from("broker-a")),
+            cluster_name: given.cluster_name.unwrap_or_else(|| String::from("DefaultCluster")),
+            level_delays_ms: given.delay_levels.map_or_else(levels, |levels| levels.0),
+            attempts_max: given.max_attempts.unwrap_or(16),
+            default_queues: given.default_queues.unwrap_or(8),
+            auto_create_topics: given.auto_create_topics.unwrap_or(true),
+            segment_bytes: given.segment_bytes.map_or(256 << 20, |size| size.0),
+            message_bytes_max: usize::try_from(body).unwrap_or(usize::MAX),
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |text: &str| Err(ConfigError(text.to_owned()));
+        if self.advertise.is_none() && !self.broker_listen.ip().is_loopback() {
+            return wrong(
+                "a broker that listens outside of loopback needs --advertise IP, an address clients reach",
+            );
+        }
+        if self.advertise.is_some_and(|at| at.ip.is_unspecified()) {
+            return wrong("--advertise needs an address that clients can connect to, not 0.0.0.0");
+        }
+        if !(1..=1024).contains(&self.default_queues) {
+            return wrong("default_queues must be from 1 to 1024");
+        }
+        if self.attempts_max < 0 {
+            return wrong("max_attempts must not be negative");
+        }
+        if !(1..=8 << 20).contains(&self.message_bytes_max) {
+            return wrong("max_message_bytes must be from 1 to 8MiB");
+        }
+        for (key, name) in [("broker_name", &self.broker_name), ("cluster_name", &self.cluster_name)] {
+            if name.is_empty()
+                || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+            {
+                return wrong(&format!(
+                    "{key} may hold letters, digits, '-', '_' and '.', and must not be empty"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands in records and routes, once it is known which port was bound.
+    #[must_use]
+    pub fn advertised(&self, bound: SocketAddr) -> SocketAddrV4 {
+        let listening = match bound {
+            SocketAddr::V4(v4) => *v4.ip(),
+            SocketAddr::V6(_) => Ipv4Addr::LOCALHOST,
+        };
+        match self.advertise {
+            Some(at) => SocketAddrV4::new(at.ip, at.port.unwrap_or(bound.port())),
+            None => SocketAddrV4::new(listening, bound.port()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Result<Config, String> {
+        Given::parse(text).and_then(Config::new).map_err(|e| e.0)
+    }
+
+    #[test]
+    fn defaults_are_rocketmqs() {
+        let config = config("").unwrap();
+        assert_eq!(config.broker_listen, "127.0.0.1:10911".parse().unwrap());
+        assert_eq!(config.level_delays_ms.len(), 18);
+        assert_eq!((config.level_delays_ms[0], config.level_delays_ms[17]), (1000, 7_200_000));
+        assert_eq!(config.advertised(config.broker_listen).to_string(), "127.0.0.1:10911");
+    }
+
+    #[test]
+    fn every_key_can_be_set_in_a_file() {
+        let text = r#"
+            data_dir = "/var/lib/x"
+            broker_listen = "0.0.0.0:1"
+            namesrv_listen = "[::1]:2"
+            advertise = "192.0.2.7"
+            commit = "appended"
+            broker_name = "b"
+            cluster_name = "c"
+            delay_levels = "500ms 2s 1d"
+            max_attempts = 3
+            default_queues = 2
+            auto_create_topics = false
+            segment_bytes = "1MiB"
+            max_message_bytes = 1000
+        "#;
+        for key in KEYS {
+            assert!(text.contains(key), "{key}");
+        }
+        let config = config(text).unwrap();
+        assert_eq!(config.level_delays_ms, [500, 2000, 86_400_000]);
+        assert_eq!((config.segment_bytes, config.message_bytes_max), (1 << 20, 1000));
+        assert_eq!(config.advertised(config.broker_listen).to_string(), "192.0.2.7:1");
+        assert_eq!(config.commit, Commit::Appended);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let told = |text: &str| config(text).unwrap_err();
+        assert_eq!(told("brokr_listen = 1"), r#"unknown key "brokr_listen"; did you mean "broker_listen"?"#);
+        assert!(told("commit = \"never\"").contains("never"));
+        assert!(told("delay_levels = \"1x\"").contains("1x"));
+        assert!(told("segment_bytes = \"12parsec\"").contains("12parsec"));
+        assert!(told("broker_listen = \"0.0.0.0:1\"").contains("--advertise"));
+        assert!(told("advertise = \"0.0.0.0\"").contains("0.0.0.0"));
+        assert!(told("default_queues = 0").contains("default_queues"));
+        assert!(told("max_message_bytes = \"9MiB\"").contains("max_message_bytes"));
+        let environment =
+            ["PATH", "MAINSPRING_DATA_DIR", "MAINSPRING_CONFIG", "MAINSPRING_BIN"].map(String::from);
+        assert_eq!(check_environment(environment.into_iter()), Ok(()));
+        let wrong = check_environment(std::iter::once(String::from("MAINSPRING_DATADIR"))).unwrap_err();
+        assert!(wrong.0.contains("MAINSPRING_DATA_DIR"), "{wrong}");
+    }
+
+    #[test]
+    fn upper_layers_win() {
+        let over = Given { max_attempts: Some(1), ..Given::default() };
+        let below = Given { max_attempts: Some(2), default_queues: Some(3), ..Given::default() };
+        let both = over.over(below);
+        assert_eq!((both.max_attempts, both.default_queues), (Some(1), Some(3)));
+    }
+}

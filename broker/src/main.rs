@@ -1,0 +1,33 @@
+//! The `mainspring` binary.
+
+use std::{net::SocketAddrV4, process::ExitCode, sync::Arc};
+
+use mainspring::{CommitRule, Options, Result, Store};
+use mainspring_broker::{
+    cli,
+    config::{Commit, Config},
+    holds::Holds,
+};
+
+fn main() -> ExitCode {
+    cli::main(std::env::args_os(), open)
+}
+
+/// Opens the store in the configured directory.
+fn open(config: &Config, store_host: SocketAddrV4, holds: Arc<Holds>) -> Result<Store> {
+    let options = Options {
+        commit: match config.commit {
+            Commit::Appended => CommitRule::Appended,
+            Commit::Flushed => CommitRule::Flushed,
+        },
+        segment_bytes: config.segment_bytes,
+        message_bytes_max: config.message_bytes_max,
+        auto_create_topics: false, // the broker decides, by RocketMQ's rules
+        level_delays_ms: config.level_delays_ms.clone(),
+        attempts_max: config.attempts_max,
+        store_host,
+        observer: Some(holds),
+        ..Options::default()
+    };
+    Store::open_with(&config.data_dir, options)
+}

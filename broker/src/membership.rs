@@ -1,0 +1,119 @@
+//! Codes by which clients come, stay, ask for each other and go: 34, 35, 38, 46.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use mainspring::GroupConfig;
+
+use crate::{
+    broker::{Broker, blocking},
+    heartbeat::{ExpressionType, Heartbeat, MessageModel, SubscriptionData},
+    names,
+    peer::Peer,
+    remoting::{Handled, Reply, Request, Response, codes::response},
+    topics,
+};
+
+/// Code 34: a client says that it lives and what it wants. Groups and their retry topics are made here, so that a
+/// consumer's route exists before its first failure.
+pub(crate) fn heartbeat(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'_>) -> Handled {
+    let beat = Heartbeat::parse(&request.body).map_err(|e| {
+        Response::refuse(response::SYSTEM_ERROR, format!("the heartbeat does not parse: {e}"))
+    })?;
+    if beat.client_id.is_empty() {
+        return Err(Response::refuse(response::SYSTEM_ERROR, "the heartbeat has no clientID"));
+    }
+    let missing: Vec<(String, MessageModel)> = beat
+        .consumers
+        .iter()
+        .filter(|data| names::is_group(&data.group_name))
+        .filter(|data| !is_set_up(broker, &data.group_name, data.message_model))
+        .map(|data| (data.group_name.clone(), data.message_model))
+        .collect();
+    broker.clients.heartbeat(peer, &beat, broker.clock.elapsed_ms());
+    if missing.is_empty() {
+        return Ok(Response::ok().into());
+    }
+    let broker = Arc::clone(broker);
+    Ok(Reply::later(async move {
+        for (group, model) in missing {
+            if let Err(refusal) = set_up(&broker, group, model).await {
+                return refusal;
+            }
+        }
+        Response::ok()
+    }))
+}
+
+fn is_set_up(broker: &Broker, group: &str, model: MessageModel) -> bool {
+    broker.store.group(group).is_some_and(|config| {
+        model == MessageModel::Broadcasting
+            || config.retry_queues == 0
+            || broker.store.topic(&names::retry_topic(group)).is_some()
+    })
+}
+
+async fn set_up(broker: &Broker, group: String, model: MessageModel) -> Result<(), Response> {
+    let config = ensure_group(broker, &group).await?;
+    // A broadcast group never retries, so it gets no retry topic.
+    if model == MessageModel::Clustering && config.retry_queues > 0 {
+        broker.ensure_topic(topics::retry_topic(&config)).await?;
+    }
+    Ok(())
+}
+
+/// Gives a group that exists, creating it with RocketMQ's defaults where it does not.
+pub(crate) async fn ensure_group(broker: &Broker, group: &str) -> Result<GroupConfig, Response> {
+    if let Some(found) = broker.store.group(group) {
+        return Ok(found);
+    }
+    let config = GroupConfig { attempts_max: broker.settings.attempts_max, ..GroupConfig::new(group) };
+    let (store, new) = (broker.store.clone(), config.clone());
+    blocking(move || store.put_group(&new)).await?;
+    Ok(config)
+}
+
+/// Code 35: a client leaves its groups.
+pub(crate) fn unregister(broker: &Broker, peer: &Peer, request: &Request<'_>) -> Handled {
+    let named = |name| request.fields().get(name).filter(|group: &&str| !group.is_empty());
+    broker.clients.unregister(peer, named("producerGroup"), named("consumerGroup"));
+    Ok(Response::ok().into())
+}
+
+/// Code 38: the client ids of a consumer group. An empty list makes C++ clients throw, so nobody online is an error.
+pub(crate) fn consumer_list(broker: &Broker, request: &Request<'_>) -> Handled {
+    let group = request.fields().required("consumerGroup")?;
+    let ids = broker.clients.consumer_ids(group);
+    if ids.is_empty() {
+        let text = format!("no consumer of the group {} is online", names::shown(group));
+        return Err(Response::refuse(response::SYSTEM_ERROR, text));
+    }
+    Ok(Response::ok().with_body(json!({ "consumerIdList": ids }).to_string()).into())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct CheckClient {
+    subscription_data: SubscriptionData,
+}
+
+/// Code 46: whether this broker can serve a subscription.
+pub(crate) fn check_client(request: &Request<'_>) -> Handled {
+    let check: CheckClient = serde_json::from_slice(&request.body)
+        .map_err(|e| Response::refuse(response::SYSTEM_ERROR, format!("the request does not parse: {e}")))?;
+    match check.subscription_data.expression_type() {
+        ExpressionType::Tag => Ok(Response::ok().into()),
+        ExpressionType::Other(kind) => Err(no_filter(&kind)),
+    }
+}
+
+/// The answer to a subscription that is not by tag.
+pub(crate) fn no_filter(kind: &str) -> Response {
+    Response::refuse(
+        response::SYSTEM_ERROR,
+        format!("this broker filters by tag only, not by {}", names::shown(kind)),
+    )
+}

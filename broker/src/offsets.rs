@@ -1,0 +1,88 @@
+//! Codes about offsets of queues and of consumer groups: 14, 15, 29, 30, 31, 32.
+
+use crate::{
+    broker::{Broker, when_decided},
+    names,
+    remoting::{Fields, Handled, Request, Response, codes::response},
+    topics,
+};
+
+fn queue<'a>(fields: &'a Fields<'_>) -> Result<(&'a str, u32), Response> {
+    Ok((fields.required("topic")?, fields.required_number("queueId")?))
+}
+
+fn offset(value: u64) -> Handled {
+    Ok(Response::ok().with("offset", value).into())
+}
+
+/// Code 14: how far a group has come. Unknown to a queue whose first message is still there means 0: a new group on a
+/// young topic misses nothing.
+pub(crate) fn query(broker: &Broker, request: &Request<'_>) -> Handled {
+    let fields = request.fields();
+    let group = fields.required("consumerGroup")?;
+    let (topic, queue) = queue(fields)?;
+    if let Some(committed) = broker.store.committed_offset(group, topic, queue) {
+        return offset(committed);
+    }
+    let zero_if_absent = fields.get("setZeroIfNotFound").is_none() || fields.truth("setZeroIfNotFound");
+    let exists = broker.topic(topic).is_some_and(|config| queue < config.read_queues);
+    let young = broker.store.queue_range(topic, queue).is_none_or(|range| range.start == 0);
+    if zero_if_absent && exists && young {
+        return offset(0);
+    }
+    Err(Response::refuse(response::QUERY_NOT_FOUND, "the group has no offset for this queue yet"))
+}
+
+/// Code 15: how far a group has come, mostly one-way.
+pub(crate) fn update(broker: &Broker, request: &Request<'_>) -> Handled {
+    let fields = request.fields();
+    let group = fields.required("consumerGroup")?;
+    let (topic, queue) = queue(fields)?;
+    let reached = fields.required_number("commitOffset")?;
+    if broker.store.group(group).is_none() {
+        return Err(no_group(group));
+    }
+    if broker.topic(topic).is_none() {
+        return Err(topics::missing(topic));
+    }
+    let pending = broker.store.commit_offset(group, topic, queue, reached)?;
+    Ok(when_decided(pending, |result| match result {
+        Ok(()) => Response::ok(),
+        Err(error) => error.into(),
+    }))
+}
+
+/// The answer where a consumer group does not exist.
+pub(crate) fn no_group(group: &str) -> Response {
+    Response::refuse(
+        response::SUBSCRIPTION_GROUP_NOT_EXIST,
+        format!("the consumer group {} does not exist on this broker", names::shown(group)),
+    )
+}
+
+/// Code 30: the end of a queue.
+pub(crate) fn max(broker: &Broker, request: &Request<'_>) -> Handled {
+    let (topic, queue) = queue(request.fields())?;
+    offset(broker.store.queue_range(topic, queue).map_or(0, |range| range.end))
+}
+
+/// Code 31: the oldest message of a queue.
+pub(crate) fn min(broker: &Broker, request: &Request<'_>) -> Handled {
+    let (topic, queue) = queue(request.fields())?;
+    offset(broker.store.queue_range(topic, queue).map_or(0, |range| range.start))
+}
+
+/// Code 29: the first message stored at a time or later.
+pub(crate) fn by_time(broker: &Broker, request: &Request<'_>) -> Handled {
+    let (topic, queue) = queue(request.fields())?;
+    let ms = request.fields().required_number("timestamp")?;
+    offset(broker.store.offset_by_time(topic, queue, ms)?.unwrap_or(0))
+}
+
+/// Code 32: when the oldest message was stored; -1 where there is none.
+pub(crate) fn earliest_time(broker: &Broker, request: &Request<'_>) -> Handled {
+    let (topic, queue) = queue(request.fields())?;
+    let range = broker.store.queue_range(topic, queue).filter(|range| !range.is_empty());
+    let ms = range.map(|range| broker.store.store_time_at(topic, queue, range.start)).transpose()?.flatten();
+    Ok(Response::ok().with("timestamp", ms.unwrap_or(-1)).into())
+}

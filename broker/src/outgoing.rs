@@ -1,0 +1,206 @@
+//! What becomes of a message's properties on the way into the store.
+//!
+//! Removed: handles of earlier deliveries, and everything that says *when*, for a delayed record is stored as it will be
+//! delivered. Added: a unique key where there is none, and where the message went. All others stay as written.
+
+use crate::{
+    broker::Settings,
+    message_id::UniqueIds,
+    properties::{self, name},
+    remoting::{Response, codes::response},
+};
+
+/// Longest property text that a record holds.
+pub const PROPERTIES_BYTES_MAX: usize = 32_767;
+/// Region that clients expect in properties and answers.
+pub const REGION: &str = "DefaultRegion";
+
+/// When a message is to be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// At once.
+    Now,
+    /// At a delay level, 1 or above.
+    Level(i32),
+    /// At a time of the owner, in the future.
+    At(i64),
+}
+
+/// Properties as they are stored, and what they asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// The text to store.
+    pub text: String,
+    /// The unique key, given or made.
+    pub unique_key: Option<String>,
+    /// When to deliver.
+    pub due: Due,
+    /// Whether the producer waits for the commit rule.
+    pub wait: bool,
+    /// Whether it is half of a transaction.
+    pub transactional: bool,
+}
+
+/// Whether a message without a unique key gets one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// It does.
+    Make,
+    /// It does not: parts of a batch go as they are.
+    Leave,
+}
+
+/// Reads and rewrites the properties of one message.
+///
+/// # Errors
+///
+/// 13 for a delay that is no number, negative or beyond all time, or where the text grows too long.
+pub fn prepare(
+    given: &str,
+    now_ms: i64,
+    settings: &Settings,
+    keys: (&UniqueIds, Keys),
+) -> Result<Prepared, Response> {
+    let mut text = String::with_capacity(given.len() + 128);
+    let (mut unique_key, mut wait, mut transactional) = (None, true, false);
+    let mut delay = Delay::default();
+    for (key, value) in properties::pairs(given) {
+        match key {
+            name::POP_CK | name::CLUSTER | name::MSG_REGION | name::TRACE_ON => continue,
+            name::DELAY => delay.level = value.trim().parse().unwrap_or(0),
+            name::TIMER_DELAY_SEC => delay.seconds = Some(value),
+            name::TIMER_DELAY_MS => delay.milliseconds = Some(value),
+            name::TIMER_DELIVER_MS => delay.deliver = Some(value),
+            _ => {
+                match key {
+                    name::UNIQ_KEY => unique_key = Some(value.to_owned()),
+                    name::WAIT => wait = !value.eq_ignore_ascii_case("false"),
+                    name::TRAN_MSG => transactional = value.eq_ignore_ascii_case("true"),
+                    _ => {}
+                }
+                properties::put(&mut text, key, value);
+            }
+        }
+    }
+    if unique_key.is_none() && keys.1 == Keys::Make {
+        let made = keys.0.next(now_ms);
+        properties::put(&mut text, name::UNIQ_KEY, &made);
+        unique_key = Some(made);
+    }
+    properties::put(&mut text, name::MSG_REGION, REGION);
+    properties::put(&mut text, name::TRACE_ON, "true");
+    properties::put(&mut text, name::CLUSTER, &settings.cluster_name);
+    if text.len() > PROPERTIES_BYTES_MAX {
+        let why = format!("the properties have {} bytes, {PROPERTIES_BYTES_MAX} are allowed", text.len());
+        return Err(Response::refuse(response::MESSAGE_ILLEGAL, why));
+    }
+    Ok(Prepared { text, unique_key, due: delay.due(now_ms)?, wait, transactional })
+}
+
+#[derive(Default)]
+struct Delay<'a> {
+    level: i32,
+    seconds: Option<&'a str>,
+    milliseconds: Option<&'a str>,
+    deliver: Option<&'a str>,
+}
+
+impl Delay<'_> {
+    /// A level above 0 wins over times; of those, seconds win over milliseconds over a moment.
+    fn due(&self, now_ms: i64) -> Result<Due, Response> {
+        if self.level > 0 {
+            return Ok(Due::Level(self.level));
+        }
+        let relative = |text: &str, unit: i64| number(text)?.checked_mul(unit)?.checked_add(now_ms);
+        let (text, at) = match (self.seconds, self.milliseconds, self.deliver) {
+            (Some(text), _, _) => (text, relative(text, 1000)),
+            (None, Some(text), _) => (text, relative(text, 1)),
+            (None, None, Some(text)) => (text, number(text)),
+            (None, None, None) => return Ok(Due::Now),
+        };
+        match at {
+            Some(at) if at > now_ms => Ok(Due::At(at)),
+            Some(_) => Ok(Due::Now),
+            None => {
+                let shown: String = text.chars().take(40).flat_map(char::escape_default).collect();
+                let why = format!("a message cannot be delayed by or until {shown}");
+                Err(Response::refuse(response::MESSAGE_ILLEGAL, why))
+            }
+        }
+    }
+}
+
+fn number(text: &str) -> Option<i64> {
+    text.trim().parse().ok().filter(|n| *n >= 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use mainspring::Wait;
+
+    const NOW: i64 = 1_000_000;
+
+    fn run(pairs: &[(&str, &str)], keys: Keys) -> Result<Prepared, Response> {
+        let settings = Settings {
+            broker_name: "b".into(),
+            cluster_name: "c".into(),
+            advertised: "127.0.0.1:10911".parse().unwrap(),
+            acknowledge: Wait::Committed,
+            auto_create_topics: true,
+            default_queues: 8,
+            message_bytes_max: 4 << 20,
+            attempts_max: 16,
+        };
+        let mut text = String::new();
+        for (name, value) in pairs {
+            properties::put(&mut text, name, value);
+        }
+        prepare(&text, NOW, &settings, (&UniqueIds::new(Ipv4Addr::LOCALHOST, 1, 1), keys))
+    }
+
+    fn due(pairs: &[(&str, &str)]) -> Result<Due, i32> {
+        run(pairs, Keys::Make).map(|prepared| prepared.due).map_err(|refusal| refusal.code)
+    }
+
+    #[test]
+    fn adds_and_removes_what_java_does() {
+        let given = [("KEYS", "k"), ("POP_CK", "x"), ("DELAY", "3"), ("CLUSTER", "other"), ("WAIT", "false")];
+        let made = run(&given, Keys::Make).unwrap();
+        let key = made.unique_key.clone().unwrap();
+        assert_eq!(properties::get(&made.text, "UNIQ_KEY"), Some(key.as_str()));
+        assert_eq!(properties::get(&made.text, "CLUSTER"), Some("c"));
+        assert_eq!(properties::get(&made.text, "TRACE_ON"), Some("true"));
+        for gone in ["POP_CK", "DELAY"] {
+            assert_eq!(properties::get(&made.text, gone), None, "{gone}");
+        }
+        assert!(!made.wait && !made.transactional);
+        let kept = run(&[("UNIQ_KEY", "u"), ("TRAN_MSG", "true")], Keys::Make).unwrap();
+        assert_eq!(kept.unique_key.as_deref(), Some("u"));
+        assert!(kept.wait && kept.transactional);
+        assert_eq!(run(&[], Keys::Leave).unwrap().unique_key, None);
+    }
+
+    #[test]
+    fn delays() {
+        assert_eq!(due(&[]), Ok(Due::Now));
+        assert_eq!(due(&[("DELAY", "19"), ("TIMER_DELAY_MS", "x")]), Ok(Due::Level(19)));
+        assert_eq!(due(&[("DELAY", "0")]), Ok(Due::Now));
+        assert_eq!(due(&[("TIMER_DELAY_SEC", "2"), ("TIMER_DELAY_MS", "1")]), Ok(Due::At(NOW + 2000)));
+        assert_eq!(due(&[("TIMER_DELAY_MS", "1")]), Ok(Due::At(NOW + 1)));
+        assert_eq!(due(&[("TIMER_DELIVER_MS", "1000001")]), Ok(Due::At(NOW + 1)));
+        assert_eq!(due(&[("TIMER_DELIVER_MS", "5")]), Ok(Due::Now));
+        for bad in ["-1", "x", "9223372036854775807", "9223372036854775808"] {
+            assert_eq!(due(&[("TIMER_DELAY_SEC", bad)]), Err(13), "{bad}");
+        }
+        assert_eq!(due(&[("TIMER_DELAY_MS", "9223372036854775807")]), Err(13));
+        assert_eq!(due(&[("TIMER_DELIVER_MS", "-5")]), Err(13));
+    }
+
+    #[test]
+    fn too_long_is_told() {
+        assert_eq!(run(&[("K", &"v".repeat(32_767))], Keys::Make).unwrap_err().code, 13);
+    }
+}

@@ -1,0 +1,222 @@
+//! Pulls: codes 11 and 361. Answers at once where there is something to say, else holds the request until a message
+//! arrives, a re-check every five seconds, or the client's own limit.
+//!
+//! All four offsets stand in every answer: C++ clients throw without them.
+
+use std::{sync::Arc, time::Duration};
+
+use mainspring::{PERM_READ, ReadRequest, ReadResult, ReadStatus, Result as StoreResult, TagFilter};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    broker::Broker,
+    heartbeat::ExpressionType,
+    holds::Wanted,
+    membership, names, offsets,
+    remoting::{Body, Fields, Handled, Reply, Request, Response, codes::response},
+    topics,
+};
+
+/// The request commits an offset too.
+const FLAG_COMMIT: i32 = 1;
+/// The request may be held.
+const FLAG_SUSPEND: i32 = 2;
+/// The request says what it wants.
+const FLAG_SUBSCRIPTION: i32 = 4;
+
+/// Most records in one answer.
+const RECORDS_MAX: usize = 1024;
+/// Bytes in one answer where the client does not say.
+const BYTES_DEFAULT: usize = 256 * 1024;
+/// Most bytes in one answer.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Held requests look again this often.
+const RECHECK: Duration = Duration::from_secs(5);
+/// Longest hold; a connection without traffic is closed after two minutes.
+const SUSPEND_MAX: Duration = Duration::from_secs(90);
+
+struct Pull {
+    wanted: Wanted,
+    max_records: usize,
+    max_bytes: usize,
+    suspend: Option<Duration>,
+}
+
+impl Pull {
+    fn read(&self, broker: &Broker) -> StoreResult<ReadResult> {
+        broker.store.read(&ReadRequest {
+            topic: &self.wanted.topic,
+            queue: self.wanted.queue,
+            from: self.wanted.from,
+            max_records: self.max_records,
+            max_bytes: self.max_bytes,
+            filter: &self.wanted.filter,
+        })
+    }
+
+    /// Whether a read found nothing that is worth an answer.
+    fn is_waiting(&self, result: &ReadResult) -> bool {
+        match result.status {
+            ReadStatus::AtEnd => true,
+            ReadStatus::NoQueue => self.wanted.from == 0,
+            _ => false,
+        }
+    }
+}
+
+/// Serves codes 11 and 361.
+pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
+    let fields = request.fields();
+    let group = fields.required("consumerGroup")?.to_owned();
+    let pull = read_fields(broker, request, &group)?;
+    match broker.store.group(&group) {
+        Some(config) if !config.consume => {
+            let text = format!("the consumer group {group} may not consume");
+            Err(Response::refuse(response::NO_PERMISSION, text))
+        }
+        Some(_) => {
+            commit(broker, fields, &group, &pull)?;
+            serve(broker, pull)
+        }
+        None if names::is_group(&group) => {
+            // A pull may come before the first heartbeat of its group.
+            let broker = Arc::clone(broker);
+            Ok(Reply::later(async move {
+                match membership::ensure_group(&broker, &group).await.and_then(|_| serve(&broker, pull)) {
+                    Ok(Reply::Now(answer)) | Err(answer) => answer,
+                    Ok(Reply::Later(answer)) => answer.await,
+                }
+            }))
+        }
+        None => Err(offsets::no_group(&group)),
+    }
+}
+
+fn read_fields(broker: &Broker, request: &Request<'_>, group: &str) -> Result<Pull, Response> {
+    let fields = request.fields();
+    let topic = fields.required("topic")?;
+    let queue: i32 = fields.required_number("queueId")?;
+    let config = broker.topic(topic).ok_or_else(|| topics::missing(topic))?;
+    if config.perm & PERM_READ == 0 {
+        let text = format!("reading the topic {topic} is not allowed");
+        return Err(Response::refuse(response::NO_PERMISSION, text));
+    }
+    let Some(queue) = u32::try_from(queue).ok().filter(|queue| *queue < config.read_queues) else {
+        let text = format!("the topic {topic} has no queue {queue} to read");
+        return Err(Response::refuse(response::INVALID_PARAMETER, text));
+    };
+    let sys_flag: i32 = fields.number("sysFlag")?.unwrap_or(0);
+    let suspend_ms: u64 = fields.number("suspendTimeoutMillis")?.unwrap_or(0);
+    let max_records = fields.number::<i64>("maxMsgNums")?.unwrap_or(32).max(1);
+    let max_bytes = fields.number::<i64>("maxMsgBytes")?.filter(|bytes| *bytes > 0);
+    let at_most = |n: i64, most: usize| usize::try_from(n).unwrap_or(most).min(most);
+    Ok(Pull {
+        wanted: Wanted {
+            topic: topic.to_owned(),
+            queue,
+            from: fields.number::<i64>("queueOffset")?.map_or(0, |from| u64::try_from(from).unwrap_or(0)),
+            filter: filter(broker, fields, group, sys_flag)?,
+        },
+        max_records: at_most(max_records, RECORDS_MAX),
+        max_bytes: max_bytes.map_or(BYTES_DEFAULT, |bytes| at_most(bytes, BYTES_MAX)),
+        suspend: (sys_flag & FLAG_SUSPEND != 0 && suspend_ms > 0)
+            .then(|| Duration::from_millis(suspend_ms).min(SUSPEND_MAX)),
+    })
+}
+
+/// What is wanted: as the request says, else as the group's heartbeats said.
+fn filter(
+    broker: &Broker,
+    fields: &Fields<'_>,
+    group: &str,
+    sys_flag: i32,
+) -> Result<Arc<TagFilter>, Response> {
+    if sys_flag & FLAG_SUBSCRIPTION != 0 {
+        return match ExpressionType::parse(fields.get("expressionType")) {
+            ExpressionType::Tag => {
+                Ok(Arc::new(TagFilter::parse(fields.get("subscription").unwrap_or_default())))
+            }
+            ExpressionType::Other(kind) => Err(membership::no_filter(&kind)),
+        };
+    }
+    let topic = fields.required("topic")?;
+    let unknown = |what: &str| {
+        let text = format!("{what} of the consumer group {}", names::shown(group));
+        Response::refuse(response::SUBSCRIPTION_NOT_EXIST, text)
+    };
+    let found = broker.clients.subscription(group, topic).map_err(|_| unknown("no consumer is online"))?;
+    let subscription = found.ok_or_else(|| unknown("the topic is in no subscription"))?;
+    if fields.number::<i64>("subVersion")?.is_some_and(|version| version > subscription.version) {
+        let text = "the subscription known here is older than the consumer's";
+        return Err(Response::refuse(response::SUBSCRIPTION_NOT_LATEST, text));
+    }
+    match &subscription.kind {
+        ExpressionType::Tag => Ok(subscription.filter),
+        ExpressionType::Other(kind) => Err(membership::no_filter(kind)),
+    }
+}
+
+fn commit(broker: &Broker, fields: &Fields<'_>, group: &str, pull: &Pull) -> Result<(), Response> {
+    let sys_flag: i32 = fields.number("sysFlag")?.unwrap_or(0);
+    if sys_flag & FLAG_COMMIT != 0
+        && let Some(offset) =
+            fields.number::<i64>("commitOffset")?.and_then(|offset| u64::try_from(offset).ok())
+    {
+        // Losing it means a redelivery, so nobody waits for it.
+        drop(broker.store.commit_offset(group, &pull.wanted.topic, pull.wanted.queue, offset)?);
+    }
+    Ok(())
+}
+
+fn serve(broker: &Arc<Broker>, pull: Pull) -> Handled {
+    let result = pull.read(broker)?;
+    match pull.suspend {
+        Some(limit) if pull.is_waiting(&result) => {
+            let broker = Arc::clone(broker);
+            Ok(Reply::later(async move { hold(&broker, &pull, limit).await }))
+        }
+        _ => Ok(answer(&pull, result).into()),
+    }
+}
+
+async fn hold(broker: &Arc<Broker>, pull: &Pull, limit: Duration) -> Response {
+    let deadline = Instant::now() + limit;
+    loop {
+        let mut hold = broker.holds.hold(&pull.wanted);
+        let last = Instant::now() >= deadline || broker.holds.is_stopped();
+        match pull.read(broker) {
+            Ok(result) if last || !pull.is_waiting(&result) => return answer(pull, result),
+            Ok(_) => {}
+            Err(error) => return error.into(),
+        }
+        tokio::select! {
+            () = hold.woken() => {}
+            () = sleep_until(deadline.min(Instant::now() + RECHECK)) => {}
+        }
+    }
+}
+
+fn answer(pull: &Pull, result: ReadResult) -> Response {
+    let from = pull.wanted.from;
+    let (code, remark, next) = match result.status {
+        ReadStatus::Found => (response::SUCCESS, "FOUND", result.next),
+        ReadStatus::NoMatch => (response::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE", result.next),
+        ReadStatus::AtEnd => (response::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE", from),
+        ReadStatus::BeyondEnd => (response::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY", result.max),
+        ReadStatus::BelowStart => (response::PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL", result.min),
+        ReadStatus::NoQueue if from == 0 => (response::PULL_NOT_FOUND, "NO_MESSAGE_IN_QUEUE", 0),
+        ReadStatus::NoQueue => (response::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE", 0),
+    };
+    let mut response = Response { code, remark: Some(remark.into()), ..Response::ok() };
+    response.fields.reserve_exact(6);
+    if !result.records.is_empty() {
+        response.body = Body::Slices(result.records);
+    }
+    response
+        .with("suggestWhichBrokerId", 0u32)
+        .with("nextBeginOffset", next)
+        .with("minOffset", result.min)
+        .with("maxOffset", result.max)
+        .with("topicSysFlag", 0u32)
+        .with("groupSysFlag", 0u32)
+}

@@ -1,0 +1,212 @@
+//! Requests as handlers see them, and what they answer.
+
+use std::{borrow::Cow, net::SocketAddrV4, pin::Pin};
+
+use bytes::Bytes;
+
+use super::{
+    codes::response,
+    header::{FieldError, Fields, Header},
+};
+use mainspring::{Error, ErrorKind};
+
+/// One request of a client.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Its header.
+    pub header: Header<'a>,
+    /// Its body, shared with the read buffer.
+    pub body: Bytes,
+}
+
+impl<'a> Request<'a> {
+    /// The command's own fields.
+    #[must_use]
+    pub fn fields(&self) -> &Fields<'a> {
+        &self.header.fields
+    }
+}
+
+/// The value of a field in an answer; always written as a JSON string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A number.
+    Int(i64),
+    /// A truth value.
+    Bool(bool),
+    /// A fixed text.
+    Static(&'static str),
+    /// A text.
+    Text(String),
+    /// An offset message id.
+    MessageId {
+        /// Advertised address.
+        host: SocketAddrV4,
+        /// Log position.
+        offset: u64,
+    },
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Int(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::Int(i64::from(value))
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<&'static str> for Value {
+    fn from(value: &'static str) -> Self {
+        Self::Static(value)
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+/// Body of an answer.
+#[derive(Debug, Clone, Default)]
+pub enum Body {
+    /// None.
+    #[default]
+    Empty,
+    /// One piece.
+    Whole(Bytes),
+    /// Several pieces that follow each other on the wire.
+    Slices(Vec<Bytes>),
+}
+
+impl Body {
+    /// Bytes in all pieces.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Whole(bytes) => bytes.len(),
+            Self::Slices(pieces) => pieces.iter().map(Bytes::len).sum(),
+        }
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone, Default)]
+pub struct Response {
+    /// Response code.
+    pub code: i32,
+    /// Text for people, or a status name.
+    pub remark: Option<Cow<'static, str>>,
+    /// Fields.
+    pub fields: Vec<(&'static str, Value)>,
+    /// Body.
+    pub body: Body,
+}
+
+impl Response {
+    /// Success without fields.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self::default()
+    }
+
+    /// A code with its text.
+    #[must_use]
+    pub fn refuse(code: i32, remark: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, remark: Some(remark.into()), ..Self::default() }
+    }
+
+    /// Adds a field.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    /// Sets a body in one piece.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Body::Whole(body.into());
+        self
+    }
+}
+
+impl From<Error> for Response {
+    fn from(error: Error) -> Self {
+        let code = match error.kind() {
+            ErrorKind::Busy => response::SYSTEM_BUSY,
+            ErrorKind::Full | ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::ReadOnly => {
+                response::SERVICE_NOT_AVAILABLE
+            }
+            ErrorKind::Invalid | ErrorKind::TooLarge => response::MESSAGE_ILLEGAL,
+            ErrorKind::NotFound => response::TOPIC_NOT_EXIST,
+            _ => response::SYSTEM_ERROR,
+        };
+        Self::refuse(code, error.to_string())
+    }
+}
+
+impl From<FieldError> for Response {
+    fn from(error: FieldError) -> Self {
+        Self::refuse(response::SYSTEM_ERROR, error.to_string())
+    }
+}
+
+/// A future answer.
+pub type Later = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// What a handler gives back.
+pub enum Reply {
+    /// The answer.
+    Now(Response),
+    /// The answer comes later; other requests of the connection go on.
+    Later(Later),
+}
+
+impl Reply {
+    /// An answer that a future gives.
+    pub fn later(answer: impl Future<Output = Response> + Send + 'static) -> Self {
+        Self::Later(Box::pin(answer))
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Now(response) => f.debug_tuple("Now").field(response).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+impl From<Response> for Reply {
+    fn from(response: Response) -> Self {
+        Self::Now(response)
+    }
+}
+
+/// Result of a handler: a refusal is an answer too, so `?` ends a handler with it.
+pub type Handled = Result<Reply, Response>;

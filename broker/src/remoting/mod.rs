@@ -1,0 +1,16 @@
+//! RocketMQ's remoting protocol: frames, headers, commands. No sockets and no handlers.
+//!
+//! Data flows `frame::decode` -> [`Header::parse`] -> [`Request`] -> handler -> [`Response`] -> [`Outbox`].
+//! Everything here is pure: bytes in, values out, and back.
+
+pub mod binary;
+pub mod codes;
+pub mod command;
+pub mod frame;
+pub mod header;
+pub mod outbox;
+
+pub use command::{Body, Handled, Reply, Request, Response, Value};
+pub use frame::{Encoding, Frame, FrameError};
+pub use header::{FieldError, Fields, Header};
+pub use outbox::Outbox;

@@ -1,0 +1,336 @@
+//! Sends: codes 10, 310 and 320, with names or letters for the same fields.
+//!
+//! Order of work: fields, checks, the rule for retry topics, the topic (made by a first send), properties, queue,
+//! append. Everything up to the append happens in the order of arrival, unless a topic must be made.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use bytes::Bytes;
+use mainspring::{Ack, Draft, PERM_WRITE, Result as StoreResult, Scheduled, TopicConfig, Wait};
+
+use crate::{
+    batch,
+    broker::{Broker, when_decided},
+    message_id, names, offsets,
+    outgoing::{self, Due, Keys, PROPERTIES_BYTES_MAX, Prepared},
+    peer::Peer,
+    properties,
+    remoting::{
+        Handled, Reply, Request, Response, Value,
+        codes::{VERSION_CLIENT_ATTEMPTS_MAX, request as codes, response},
+    },
+    topics,
+};
+
+/// System flag bits that a producer decides: compression and many tags. The others say how a record is laid out.
+const SYS_FLAG_KEPT: i32 = 0x703;
+/// Bits of the system flag with the part in a transaction.
+const SYS_FLAG_TRANSACTION: i32 = 0xC;
+/// The first half of a transaction.
+const SYS_FLAG_PREPARED: i32 = 0x4;
+
+/// Names of the fields of a send.
+struct Names {
+    topic: &'static str,
+    default_topic: &'static str,
+    default_queues: &'static str,
+    queue: &'static str,
+    sys_flag: &'static str,
+    born: &'static str,
+    flag: &'static str,
+    properties: &'static str,
+    reconsume_times: &'static str,
+    attempts_max: &'static str,
+    batch: &'static str,
+}
+
+const LONG: Names = Names {
+    topic: "topic",
+    default_topic: "defaultTopic",
+    default_queues: "defaultTopicQueueNums",
+    queue: "queueId",
+    sys_flag: "sysFlag",
+    born: "bornTimestamp",
+    flag: "flag",
+    properties: "properties",
+    reconsume_times: "reconsumeTimes",
+    attempts_max: "maxReconsumeTimes",
+    batch: "batch",
+};
+
+const SHORT: Names = Names {
+    topic: "b",
+    default_topic: "c",
+    default_queues: "d",
+    queue: "e",
+    sys_flag: "f",
+    born: "g",
+    flag: "h",
+    properties: "i",
+    reconsume_times: "j",
+    attempts_max: "l",
+    batch: "m",
+};
+
+/// One send, ready for a topic.
+struct Send {
+    topic: String,
+    queue: i32,
+    sys_flag: i32,
+    born_ms: i64,
+    reconsume_times: i32,
+    peer: Arc<Peer>,
+    /// Unique key of the message, or of the batch.
+    transaction_id: Option<String>,
+    content: Content,
+}
+
+enum Content {
+    One { flag: i32, body: Bytes, prepared: Prepared },
+    Many(Vec<(i32, Bytes, Prepared)>),
+}
+
+/// Serves codes 10, 310 and 320.
+pub(crate) fn handle(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'_>) -> Handled {
+    let code = request.header.code;
+    let names = if code == codes::SEND_MESSAGE { &LONG } else { &SHORT };
+    let fields = request.fields();
+    let topic = fields.required(names.topic)?;
+    names::check_topic(topic)?;
+    if names::is_reserved(topic) {
+        let text = format!("the topic {topic} belongs to the system; sending to it is not allowed");
+        return Err(Response::refuse(response::NO_PERMISSION, text));
+    }
+    let send = read(broker, peer, request, names)?;
+    if let Some(config) = broker.store.topic(&send.topic) {
+        return store(broker, send, &config);
+    }
+    let default = fields.get(names.default_topic).unwrap_or(names::DEFAULT_TOPIC);
+    let queues = fields.number(names.default_queues)?.unwrap_or(4);
+    let plan = topics::plan(broker, &send.topic, default, queues)?;
+    let broker = Arc::clone(broker);
+    Ok(Reply::later(async move {
+        let stored = match broker.ensure_topic(plan).await {
+            Ok(config) => store(&broker, send, &config),
+            Err(refusal) => Err(refusal),
+        };
+        match stored {
+            Ok(Reply::Now(answer)) | Err(answer) => answer,
+            Ok(Reply::Later(answer)) => answer.await,
+        }
+    }))
+}
+
+fn read(
+    broker: &Broker,
+    peer: &Arc<Peer>,
+    request: &Request<'_>,
+    names: &Names,
+) -> std::result::Result<Send, Response> {
+    let fields = request.fields();
+    let (mut topic, mut queue) =
+        (fields.required(names.topic)?.to_owned(), fields.number(names.queue)?.unwrap_or(-1));
+    let reconsume_times = fields.number(names.reconsume_times)?.unwrap_or(0);
+    let sys_flag = fields.number::<i32>(names.sys_flag)?.unwrap_or(0);
+    let given = fields.get(names.properties).unwrap_or_default();
+    check_sizes(broker, &request.body, given)?;
+
+    let mut dead = false;
+    if let Some(group) = topic.strip_prefix(names::RETRY_PREFIX) {
+        let config = broker.store.group(group).ok_or_else(|| offsets::no_group(group))?;
+        let clients = fields.number(names.attempts_max)?;
+        let honoured = clients.filter(|_| request.header.version >= VERSION_CLIENT_ATTEMPTS_MAX);
+        let given_up = broker.locks.holds_any(group, broker.clock.elapsed_ms());
+        if given_up || reconsume_times > honoured.unwrap_or(config.attempts_max) {
+            (topic, queue, dead) = (names::dead_letter_topic(group), 0, true);
+        }
+    }
+    let is_batch = request.header.code == codes::SEND_BATCH_MESSAGE || fields.truth(names.batch);
+    let (transaction_id, content) = if is_batch {
+        let key = properties::get(given, properties::name::UNIQ_KEY).map(str::to_owned);
+        (key, Content::Many(read_batch(broker, request.body.clone(), &topic)?))
+    } else {
+        let now_ms = broker.store.now_ms();
+        let mut prepared = outgoing::prepare(given, now_ms, &broker.settings, (&broker.ids, Keys::Make))?;
+        if dead {
+            prepared.due = Due::Now;
+        }
+        let flag = fields.number(names.flag)?.unwrap_or(0);
+        refuse_transaction(sys_flag, prepared.transactional)?;
+        (prepared.unique_key.take(), Content::One { flag, body: request.body.clone(), prepared })
+    };
+    Ok(Send {
+        topic,
+        queue,
+        sys_flag: sys_flag & SYS_FLAG_KEPT,
+        born_ms: fields.number(names.born)?.unwrap_or(0),
+        reconsume_times,
+        peer: Arc::clone(peer),
+        transaction_id,
+        content,
+    })
+}
+
+fn check_sizes(broker: &Broker, body: &[u8], properties: &str) -> std::result::Result<(), Response> {
+    let illegal = |text: String| Err(Response::refuse(response::MESSAGE_ILLEGAL, text));
+    let most = broker.settings.message_bytes_max;
+    if body.is_empty() {
+        return illegal(String::from("the message has no body"));
+    }
+    if body.len() > most {
+        return illegal(format!("the body has {} bytes, {most} are allowed", body.len()));
+    }
+    if properties.len() > PROPERTIES_BYTES_MAX {
+        let text =
+            format!("the properties have {} bytes, {PROPERTIES_BYTES_MAX} are allowed", properties.len());
+        return illegal(text);
+    }
+    Ok(())
+}
+
+fn refuse_transaction(sys_flag: i32, marked: bool) -> std::result::Result<(), Response> {
+    if marked || sys_flag & SYS_FLAG_TRANSACTION == SYS_FLAG_PREPARED {
+        let text = "this broker does not take transactional messages yet";
+        return Err(Response::refuse(response::NO_PERMISSION, text));
+    }
+    Ok(())
+}
+
+fn read_batch(
+    broker: &Broker,
+    body: Bytes,
+    topic: &str,
+) -> std::result::Result<Vec<(i32, Bytes, Prepared)>, Response> {
+    let illegal = |text| Err(Response::refuse(response::MESSAGE_ILLEGAL, text));
+    if topic.starts_with(names::RETRY_PREFIX) || topic.starts_with(names::DEAD_LETTER_PREFIX) {
+        return illegal("a batch cannot go to a retry topic");
+    }
+    let now_ms = broker.store.now_ms();
+    let mut messages = Vec::new();
+    for item in batch::decode(body)? {
+        let Ok(text) = std::str::from_utf8(&item.properties) else {
+            return illegal("the properties of a message in the batch are not UTF-8");
+        };
+        let prepared = outgoing::prepare(text, now_ms, &broker.settings, (&broker.ids, Keys::Leave))?;
+        if prepared.due != Due::Now || prepared.transactional {
+            return illegal("a message in a batch cannot be delayed or part of a transaction");
+        }
+        messages.push((item.flag, item.body, prepared));
+    }
+    Ok(messages)
+}
+
+/// Appends a send to a topic that exists.
+fn store(broker: &Arc<Broker>, send: Send, config: &TopicConfig) -> Handled {
+    let queue = choose_queue(send.queue, config)?;
+    let draft = |flag, body, properties| Draft {
+        topic: &send.topic,
+        queue: Some(queue),
+        body,
+        properties,
+        flag,
+        sys_flag: send.sys_flag,
+        born_ms: send.born_ms,
+        born_host: send.peer.born_host(),
+        reconsume_times: send.reconsume_times,
+        prepared_transaction_offset: 0,
+    };
+    match &send.content {
+        Content::One { flag, body, prepared } => {
+            let draft = draft(*flag, &body[..], prepared.text.as_bytes());
+            let wait = wait(broker, prepared.wait);
+            let due_ms = match prepared.due {
+                Due::Now => {
+                    let pending = broker.store.append_draft(&draft, wait)?;
+                    return Ok(answer(broker, pending, send.transaction_id, one_ack));
+                }
+                Due::Level(level) => broker.store.level_due_ms(level),
+                Due::At(at) => at,
+            };
+            let pending = broker.store.schedule_draft(&draft, due_ms, wait)?;
+            Ok(answer(broker, pending, send.transaction_id, move |broker, at| scheduled(broker, queue, at)))
+        }
+        Content::Many(messages) => {
+            let wait = wait(broker, messages.iter().any(|(_, _, prepared)| prepared.wait));
+            let drafts: Vec<Draft<'_>> = messages
+                .iter()
+                .map(|(flag, body, prepared)| draft(*flag, &body[..], prepared.text.as_bytes()))
+                .collect();
+            let pending = broker.store.append_batch(&drafts, wait)?;
+            Ok(answer(broker, pending, send.transaction_id, many_acks))
+        }
+    }
+}
+
+fn choose_queue(asked: i32, config: &TopicConfig) -> std::result::Result<u32, Response> {
+    if config.perm & PERM_WRITE == 0 {
+        let text = format!("sending to the topic {} is not allowed", config.name);
+        return Err(Response::refuse(response::NO_PERMISSION, text));
+    }
+    match u32::try_from(asked) {
+        Ok(queue) if queue < config.write_queues.max(config.read_queues) => Ok(queue),
+        Ok(queue) => {
+            let text = format!("the topic {} has no queue {queue}", config.name);
+            Err(Response::refuse(response::INVALID_PARAMETER, text))
+        }
+        Err(_) => {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            Ok(NEXT.fetch_add(1, Ordering::Relaxed) % config.write_queues.max(1))
+        }
+    }
+}
+
+/// A producer that does not wait for the commit rule is answered once the message stands in the log.
+fn wait(broker: &Broker, asked: bool) -> Wait {
+    if asked { broker.settings.acknowledge } else { Wait::Appended }
+}
+
+/// The answer to a send: at once where the store has it already.
+fn answer<T: Unpin + std::marker::Send + 'static>(
+    broker: &Arc<Broker>,
+    pending: mainspring::Pending<T>,
+    transaction_id: Option<String>,
+    fields: impl FnOnce(&Broker, T) -> Response + std::marker::Send + 'static,
+) -> Reply {
+    let broker = Arc::clone(broker);
+    when_decided(pending, move |result: StoreResult<T>| match result {
+        Ok(stored) => {
+            let mut response =
+                fields(&broker, stored).with("MSG_REGION", outgoing::REGION).with("TRACE_ON", "true");
+            if let Some(id) = transaction_id {
+                response = response.with("transactionId", id);
+            }
+            response
+        }
+        Err(error) => error.into(),
+    })
+}
+
+fn placed(message_id: Value, queue: u32, queue_offset: u64) -> Response {
+    let mut response = Response::ok();
+    response.fields.reserve_exact(6);
+    response.with("msgId", message_id).with("queueId", queue).with("queueOffset", queue_offset)
+}
+
+fn one_ack(broker: &Broker, ack: Ack) -> Response {
+    placed(message_id(broker, ack.offset.0), ack.queue, ack.queue_offset)
+}
+
+/// Where a delayed message stands is of no use to clients, who show it only; its place in a queue comes later.
+fn scheduled(broker: &Broker, queue: u32, at: Scheduled) -> Response {
+    placed(message_id(broker, at.handle.schedule.0), queue, 0)
+}
+
+fn many_acks(broker: &Broker, acks: Vec<Ack>) -> Response {
+    let host = broker.settings.advertised;
+    let ids: Vec<String> = acks.iter().map(|ack| message_id::offset_id(host, ack.offset.0)).collect();
+    let (queue, queue_offset) = acks.first().map_or((0, 0), |ack| (ack.queue, ack.queue_offset));
+    placed(Value::Text(ids.join(",")), queue, queue_offset)
+}
+
+fn message_id(broker: &Broker, offset: u64) -> Value {
+    Value::MessageId { host: broker.settings.advertised, offset }
+}

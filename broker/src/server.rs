@@ -1,0 +1,181 @@
+//! The two ports: accepts connections, and stops gracefully.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc, watch},
+    time::{interval, sleep, timeout},
+};
+
+use crate::{
+    broker::Broker,
+    connection,
+    peer::{Peer, Port},
+};
+
+/// Most connections at a time, both ports together; more wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// How often clients that fell silent are looked for.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
+/// Pause after a failed accept: mostly a lack of file descriptors, which closing connections cures.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections get this long to end when the broker stops.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// The bound ports, before anything is served.
+#[derive(Debug)]
+pub struct Listeners {
+    broker: TcpListener,
+    name_service: TcpListener,
+}
+
+/// A port that could not be bound.
+#[derive(Debug)]
+pub struct BindError {
+    /// Which.
+    pub port: Port,
+    /// Where.
+    pub address: SocketAddr,
+    /// Why not.
+    pub source: io::Error,
+}
+
+impl std::fmt::Display for BindError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (what, flag) = match self.port {
+            Port::Broker => ("broker", "--broker-listen"),
+            Port::NameService => ("name service", "--namesrv-listen"),
+        };
+        if self.source.kind() == io::ErrorKind::AddrInUse {
+            return write!(
+                f,
+                "the {what} cannot listen on {}: the port is in use; choose another with {flag} HOST:PORT",
+                self.address
+            );
+        }
+        write!(f, "the {what} cannot listen on {} ({flag}): {}", self.address, self.source)
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl Listeners {
+    /// Binds both ports.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`] that names the flag to change.
+    pub async fn bind(broker: SocketAddr, name_service: SocketAddr) -> Result<Self, BindError> {
+        let bind = async |port, address| {
+            TcpListener::bind(address).await.map_err(|source| BindError { port, address, source })
+        };
+        Ok(Self {
+            broker: bind(Port::Broker, broker).await?,
+            name_service: bind(Port::NameService, name_service).await?,
+        })
+    }
+
+    /// Where the broker listens.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub fn broker_address(&self) -> io::Result<SocketAddr> {
+        self.broker.local_addr()
+    }
+
+    /// Where the name service listens.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub fn name_service_address(&self) -> io::Result<SocketAddr> {
+        self.name_service.local_addr()
+    }
+}
+
+struct Gate {
+    broker: Arc<Broker>,
+    next_id: AtomicU64,
+    places: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+    alive: mpsc::Sender<()>,
+}
+
+/// Serves both ports until `stop` ends; then answers what is under way and closes. The store stays open.
+pub async fn run(broker: Arc<Broker>, listeners: Listeners, stop: impl Future<Output = ()>) {
+    let (stopper, stopping) = watch::channel(false);
+    let (alive, mut all_gone) = mpsc::channel(1);
+    let gate = Arc::new(Gate {
+        broker: Arc::clone(&broker),
+        next_id: AtomicU64::new(1),
+        places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        stopping,
+        alive,
+    });
+    let tasks = [
+        tokio::spawn(accept(Arc::clone(&gate), listeners.broker, Port::Broker)),
+        tokio::spawn(accept(gate, listeners.name_service, Port::NameService)),
+        tokio::spawn(expire(Arc::clone(&broker))),
+    ];
+    stop.await;
+    for task in tasks {
+        task.abort();
+        // An aborted task ends with an error that says so.
+        let _ = task.await;
+    }
+    broker.holds.stop();
+    stopper.send_replace(true);
+    if timeout(STOP_MAX, all_gone.recv()).await.is_err() {
+        tracing::warn!("some connections did not end in time");
+    }
+}
+
+async fn accept(gate: Arc<Gate>, listener: TcpListener, port: Port) {
+    loop {
+        let Ok(place) = Arc::clone(&gate.places).acquire_owned().await else { return };
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Small answers must not wait for the client's acknowledgement of earlier ones.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(client = %address, %error, "a connection ended at once");
+            continue;
+        }
+        let id = gate.next_id.fetch_add(1, Ordering::Relaxed);
+        let (peer, pushes) = Peer::new(id, address, port);
+        let served = connection::serve(Arc::clone(&gate.broker), stream, peer, pushes, gate.stopping.clone());
+        let alive = gate.alive.clone();
+        tokio::spawn(async move {
+            served.await;
+            drop((place, alive));
+        });
+    }
+}
+
+async fn expire(broker: Arc<Broker>) {
+    let mut tick = interval(EXPIRY_INTERVAL);
+    loop {
+        tick.tick().await;
+        broker.clients.expire(broker.clock.elapsed_ms());
+        broker.locks.expire(broker.clock.elapsed_ms());
+    }
+}

@@ -1,0 +1,7 @@
+//! The broker over real sockets: every code, and what connections survive.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![allow(clippy::cast_possible_truncation, reason = "numbers here are small")]
+
+mod codes;
+mod connections;
+mod support;
