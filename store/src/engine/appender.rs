@@ -323,9 +323,13 @@ impl Appender {
     pub fn append(&mut self, now: Now, wait: Wait, ops: &mut [OpDraft<'_>]) -> Result<Appended, Need> {
         let body: usize = ops.iter().map(|op| OP_HEAD_BYTES + aligned(op.payload_bytes())).sum();
         let len = HEADER_BYTES + body;
-        // A timer's fire is longer than its schedule, and has to fit a frame too.
-        let timed = ops.iter().any(|op| matches!(op, OpDraft::Schedule { .. }));
-        self.admit(len + if timed { RECORD_AT_FIRE - RECORD_AT_SCHEDULE } else { 0 })?;
+        // What is scheduled must fit a frame again when it fires.
+        let more = if ops.iter().any(|op| matches!(op, OpDraft::Schedule { .. })) {
+            aligned(RECORD_AT_FIRE - RECORD_AT_SCHEDULE)
+        } else {
+            0
+        };
+        self.admit(len + more)?;
         self.make_room(now, len)?;
         let store_ms = self.clock.read(now);
         self.choose_queues(ops).map_err(Need::Refused)?;
@@ -376,9 +380,10 @@ impl Appender {
             let text = format!("{} bytes wait to be applied already", tail.0 - applied.0);
             return Err(Need::Refused(Error::new(ErrorKind::Busy, text)));
         }
-        if self.unflushed_bytes + len as u64 > self.limits.unflushed_bytes_max {
+        let waiting = self.unflushed_bytes;
+        if waiting > 0 && waiting + len as u64 > self.limits.unflushed_bytes_max {
             self.flush_wanted = true;
-            let text = format!("{} bytes wait for their flush already", self.unflushed_bytes);
+            let text = format!("{waiting} bytes wait for their flush already");
             return Err(Need::Refused(Error::new(ErrorKind::Busy, text)));
         }
         Ok(())
