@@ -18,9 +18,7 @@ use crate::{
     clock::Clock,
     holds::Holds,
     locks::{self, Locks},
-    membership,
-    message_id::UniqueIds,
-    names, namesrv, offsets,
+    membership, names, namesrv, offsets,
     peer::{Peer, Port},
     pull,
     remoting::{
@@ -28,6 +26,7 @@ use crate::{
         codes::{request as codes, response},
     },
     retry, send, topics,
+    unique_ids::UniqueIds,
 };
 
 /// What the broker is told at start.
