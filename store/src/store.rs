@@ -406,16 +406,16 @@ impl Store {
 
     // ---- settings --------------------------------------------------------------------------
 
-    /// A topic's settings.
+    /// A topic's settings, shared with the store.
     #[must_use]
-    pub fn topic(&self, name: &str) -> Option<TopicConfig> {
+    pub fn topic(&self, name: &str) -> Option<Arc<TopicConfig>> {
         self.core().views.read().topic(name).and_then(|t| t.config.clone())
     }
 
     /// All topics, by name.
     #[must_use]
     pub fn topics(&self) -> Vec<TopicConfig> {
-        self.core().views.read().topics().filter_map(|t| t.config.clone()).collect()
+        self.core().views.read().topics().filter_map(|t| t.config.as_deref().cloned()).collect()
     }
 
     /// Creates or changes a topic, and waits until that is committed.
@@ -447,9 +447,9 @@ impl Store {
         self.pending(Wait::Committed, end, ()).wait()
     }
 
-    /// A group's settings.
+    /// A group's settings, shared with the store.
     #[must_use]
-    pub fn group(&self, name: &str) -> Option<GroupConfig> {
+    pub fn group(&self, name: &str) -> Option<Arc<GroupConfig>> {
         self.core().views.read().group(name).cloned()
     }
 
