@@ -34,7 +34,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves clients until it is stopped (the default)
-    Serve(Serve),
+    Serve(Box<Serve>),
+    /// Shows in half a minute that nothing is lost, doubled or early over a kill -9
+    Demo(crate::demo::Demo),
 }
 
 #[derive(Debug, Args)]
@@ -61,7 +63,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, open: Open) -> ExitCo
         }
     };
     let serve = match cli.command {
-        Some(Command::Serve(serve)) => serve,
+        Some(Command::Serve(serve)) => *serve,
+        Some(Command::Demo(demo)) => {
+            return crate::demo::run(&demo).map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
+        }
         None => cli.serve,
     };
     let config = match decide(serve) {
@@ -188,7 +193,8 @@ mod tests {
         {
             let cli = Cli::try_parse_from(arguments).unwrap();
             let serve = match cli.command {
-                Some(Command::Serve(serve)) => serve,
+                Some(Command::Serve(serve)) => *serve,
+                Some(Command::Demo(_)) => panic!("no demo was asked for"),
                 None => cli.serve,
             };
             assert_eq!(serve.given.max_attempts, Some(3));

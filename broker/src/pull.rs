@@ -67,20 +67,20 @@ impl Pull {
 /// Serves codes 11 and 361.
 pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     let fields = request.fields();
-    let group = fields.required("consumerGroup")?.to_owned();
-    let pull = read_fields(broker, request, &group)?;
-    match broker.store.group(&group) {
+    let group = fields.required("consumerGroup")?;
+    let pull = read_fields(broker, request, group)?;
+    match broker.store.group(group) {
         Some(config) if !config.consume => {
             let text = format!("the consumer group {group} may not consume");
             Err(Response::refuse(response::NO_PERMISSION, text))
         }
         Some(_) => {
-            commit(broker, fields, &group, &pull)?;
+            commit(broker, fields, group, &pull)?;
             serve(broker, pull)
         }
-        None if names::is_group(&group) => {
+        None if names::is_group(group) => {
             // A pull may come before the first heartbeat of its group.
-            let broker = Arc::clone(broker);
+            let (broker, group) = (Arc::clone(broker), group.to_owned());
             Ok(Reply::later(async move {
                 match membership::ensure_group(&broker, &group).await.and_then(|_| serve(&broker, pull)) {
                     Ok(Reply::Now(answer)) | Err(answer) => answer,
@@ -88,7 +88,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
                 }
             }))
         }
-        None => Err(offsets::no_group(&group)),
+        None => Err(offsets::no_group(group)),
     }
 }
 

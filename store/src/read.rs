@@ -66,6 +66,11 @@ pub struct ReadResult {
     pub max: u64,
 }
 
+/// Units that a read looks at first.
+fn first_units(request: &ReadRequest<'_>) -> usize {
+    request.max_records.clamp(64, SCAN_MAX)
+}
+
 /// The units at some place of a queue, and the queue offset of the first.
 struct Batch {
     first: u64,
@@ -77,17 +82,7 @@ impl Store {
     /// never used.
     #[must_use]
     pub fn queue_range(&self, topic: &str, queue: u32) -> Option<Range<u64>> {
-        let views = self.core().views.read();
-        let topic = views.topic(topic)?;
-        let unused = u64::from(views.queue_skips) * crate::views::QUEUE_SKIP;
-        match topic.queues.get(queue as usize) {
-            Some(queue) => Some(queue.start()..queue.end),
-            None => topic
-                .config
-                .as_ref()
-                .filter(|c| queue < c.read_queues.max(c.write_queues))
-                .map(|_| unused..unused),
-        }
+        self.core().views.read().queue_range(topic, queue)
     }
 
     /// Reads messages of a queue.
@@ -98,8 +93,14 @@ impl Store {
         let none = |status, range: Range<u64>, next| {
             Ok(ReadResult { status, records: Vec::new(), next, min: range.start, max: range.end })
         };
-        let Some(range) = self.queue_range(request.topic, request.queue) else {
-            return none(ReadStatus::NoQueue, 0..0, 0);
+        let (range, mut located) = {
+            let views = self.core().views.read();
+            let Some(range) = views.queue_range(request.topic, request.queue) else {
+                return none(ReadStatus::NoQueue, 0..0, 0);
+            };
+            let there = (range.start..range.end).contains(&request.from);
+            let queue = views.queue(request.topic, request.queue).filter(|_| there);
+            (range, queue.map(|queue| queue.locate(request.from, first_units(request))))
         };
         if request.from > range.end {
             return none(ReadStatus::BeyondEnd, range.clone(), range.end);
@@ -113,7 +114,8 @@ impl Store {
         let (mut records, mut bytes, mut looked, mut next) = (Vec::new(), 0, 0, request.from);
         'batches: while records.len() < request.max_records && looked < SCAN_MAX {
             let want = (request.max_records - records.len()).max(64).min(SCAN_MAX - looked);
-            let Some(batch) = self.units(request.topic, request.queue, next, want)? else {
+            let located = located.take().or_else(|| self.locate(request.topic, request.queue, next, want));
+            let Some(batch) = self.batch(located, want)? else {
                 next = range.end.max(next);
                 break;
             };
@@ -138,10 +140,15 @@ impl Store {
 
     /// The units at the first filled offset from `from` on; `None` if only blanks follow.
     fn units(&self, topic: &str, queue: u32, from: u64, max: usize) -> Result<Option<Batch>> {
-        let located = {
-            let views = self.core().views.read();
-            views.queue(topic, queue).map(|q| q.locate(from, max))
-        };
+        self.batch(self.locate(topic, queue, from, max), max)
+    }
+
+    fn locate(&self, topic: &str, queue: u32, from: u64, max: usize) -> Option<Located> {
+        self.core().views.read().queue(topic, queue).map(|queue| queue.locate(from, max))
+    }
+
+    /// The units that were located, at most `max`.
+    fn batch(&self, located: Option<Located>, max: usize) -> Result<Option<Batch>> {
         match located {
             None | Some(Located::End(_)) => Ok(None),
             Some(Located::Memory { first, units }) => Ok(Some(Batch { first, units })),

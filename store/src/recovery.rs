@@ -66,8 +66,9 @@ pub(crate) struct Opened {
 #[derive(Default)]
 struct Found {
     segments: Vec<(Offset, bool)>,
-    indexes: BTreeMap<Offset, StreamKind>,
-    buckets: Vec<Offset>,
+    /// Whether each is sealed; one that is not was being written when the process ended.
+    indexes: BTreeMap<Offset, bool>,
+    buckets: BTreeMap<Offset, bool>,
     bases: Vec<u64>,
 }
 
@@ -137,8 +138,8 @@ fn find(backend: &dyn Backend) -> Result<Found> {
     for info in list {
         match StreamKind::parse(&info.name) {
             Some(StreamKind::Segment(at)) => found.segments.push((at, info.sealed)),
-            Some(kind @ StreamKind::Index(at)) => drop(found.indexes.insert(at, kind)),
-            Some(StreamKind::Bucket(at)) => found.buckets.push(at),
+            Some(StreamKind::Index(at)) => drop(found.indexes.insert(at, info.sealed)),
+            Some(StreamKind::Bucket(at)) => drop(found.buckets.insert(at, info.sealed)),
             Some(StreamKind::Base(number)) => found.bases.push(number),
             Some(StreamKind::Reserve) => {}
             None => tracing::warn!(name = %info.name, "a stream that this version does not know; left alone"),
@@ -162,7 +163,7 @@ fn identity(backend: &dyn Backend, clock: &dyn Clock, found: &Found) -> Result<I
     Ok(identity)
 }
 
-fn open_buckets(backend: &dyn Backend, found: &[Offset]) -> Buckets {
+fn open_buckets(backend: &dyn Backend, found: &BTreeMap<Offset, bool>) -> Buckets {
     let open = |at: &Offset| {
         let reader =
             backend.open(&StreamKind::Bucket(*at).name()).map_err(|e| Error::io("cannot open it", e));
@@ -171,7 +172,7 @@ fn open_buckets(backend: &dyn Backend, found: &[Offset]) -> Buckets {
             .inspect_err(|e| tracing::warn!(segment = %at, error = %e, "bucket"))
             .ok()
     };
-    found.iter().filter_map(|at| Some((*at, open(at)?))).collect()
+    found.iter().filter(|(_, sealed)| **sealed).filter_map(|(at, _)| Some((*at, open(at)?))).collect()
 }
 
 struct Opening<'a> {
@@ -291,8 +292,9 @@ impl Opening<'_> {
 
     /// A sealed segment's index file, if it is there and fits.
     fn indexed(&self, start: Offset, sealed: bool) -> Option<(IndexFile, Offset)> {
-        let kind = self.found.indexes.get(&start).filter(|_| sealed)?;
-        let index = IndexFile::open(self.reader(*kind).ok()?)
+        self.found.indexes.get(&start).filter(|whole| sealed && **whole)?;
+        let kind = StreamKind::Index(start);
+        let index = IndexFile::open(self.reader(kind).ok()?)
             .inspect_err(|error| tracing::warn!(segment = %start, %error, "an index file is built again"))
             .ok()?;
         let end = Offset(index.header().segment_end);
@@ -457,7 +459,7 @@ impl Opening<'_> {
         let buckets = self
             .found
             .buckets
-            .iter()
+            .keys()
             .copied()
             .filter(|b| !self.buckets.contains_key(b))
             .map(StreamKind::Bucket);

@@ -265,10 +265,12 @@ impl Core {
         applier.commit();
         let mut effects = Effects::default();
         let mut views = self.views.write();
-        let applied = applier.apply(&mut views, &mut effects);
+        let more = applier.apply(&mut views, &mut effects);
+        let applied = views.applied;
         drop(views);
         self.deliver(&effects);
-        applied.unwrap_or_else(|error| {
+        self.cursors.set_applied(applied);
+        more.unwrap_or_else(|error| {
             tracing::error!(%error, "the store stops");
             self.appender.lock().stop(ErrorKind::Corrupt, error.to_string());
             false

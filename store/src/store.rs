@@ -1,6 +1,7 @@
 //! The store: opens, wires and owns; the work is done behind it.
 
 use std::collections::{BTreeSet, HashSet};
+#[cfg(feature = "mmap")]
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +11,9 @@ use backends::{Backend, Lock};
 use parking_lot::Mutex;
 
 use crate::cells::{self, EpochRecord};
-use crate::clock::{Clock, OwnerClock, SystemClock};
+#[cfg(feature = "mmap")]
+use crate::clock::SystemClock;
+use crate::clock::{Clock, OwnerClock};
 use crate::commitlog::Cursors;
 use crate::engine::{
     Appender, Applier, EpochPlan, FIRE_ID, FIRE_ID_ROOM, Limits, OpDraft, Placement, QueueChoice,
@@ -349,13 +352,8 @@ impl Store {
         cancels.insert(done.at, None);
         drop(cancels);
         let pending = self.pending(Wait::Committed, done.end, Cancel::NotFound);
-        let (store, handle) = (self.clone(), *handle);
-        Ok(pending.answered_by(move || store.cancel_answer(done.at, &handle)))
-    }
-
-    fn cancel_answer(&self, frame: Offset, handle: &Handle) -> Cancel {
-        let answer = self.core().cancels.lock().remove(&frame).flatten();
-        if answer == Some(true) { Cancel::Cancelled } else { self.ended(handle) }
+        let wanted = CancelAnswer { store: self.clone(), frame: done.at, handle: *handle };
+        Ok(pending.answered_by(move || wanted.get()))
     }
 
     /// What became of a timer that is neither pending nor cancelled: it fired, if its schedule is in the log.
@@ -398,16 +396,16 @@ impl Store {
 
     // ---- settings --------------------------------------------------------------------------
 
-    /// A topic's settings.
+    /// A topic's settings, shared with the store.
     #[must_use]
-    pub fn topic(&self, name: &str) -> Option<TopicConfig> {
+    pub fn topic(&self, name: &str) -> Option<Arc<TopicConfig>> {
         self.core().views.read().topic(name).and_then(|t| t.config.clone())
     }
 
     /// All topics, by name.
     #[must_use]
     pub fn topics(&self) -> Vec<TopicConfig> {
-        self.core().views.read().topics().filter_map(|t| t.config.clone()).collect()
+        self.core().views.read().topics().filter_map(|t| t.config.as_deref().cloned()).collect()
     }
 
     /// Creates or changes a topic, and waits until that is committed.
@@ -439,9 +437,9 @@ impl Store {
         self.pending(Wait::Committed, end, ()).wait()
     }
 
-    /// A group's settings.
+    /// A group's settings, shared with the store.
     #[must_use]
-    pub fn group(&self, name: &str) -> Option<GroupConfig> {
+    pub fn group(&self, name: &str) -> Option<Arc<GroupConfig>> {
         self.core().views.read().group(name).cloned()
     }
 
@@ -576,6 +574,26 @@ impl Inner {
         }
         let record = core.appender.lock().epoch();
         cells::write(&*core.backend, &EpochRecord { clean: true, ..record })
+    }
+}
+
+/// The answer of a cancel, kept for as long as somebody may ask for it.
+struct CancelAnswer {
+    store: Store,
+    frame: Offset,
+    handle: Handle,
+}
+
+impl CancelAnswer {
+    fn get(&self) -> Cancel {
+        let answer = self.store.core().cancels.lock().get(&self.frame).copied().flatten();
+        if answer == Some(true) { Cancel::Cancelled } else { self.store.ended(&self.handle) }
+    }
+}
+
+impl Drop for CancelAnswer {
+    fn drop(&mut self) {
+        self.store.core().cancels.lock().remove(&self.frame);
     }
 }
 

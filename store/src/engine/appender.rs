@@ -149,6 +149,9 @@ impl FlushJob {
     }
 }
 
+/// How far the views may be behind the tail, bytes: what a reopen has to replay is bounded by it too.
+const UNAPPLIED_BYTES_MAX: u64 = 256 << 20;
+
 /// How long the engine itself waits before it asks for space again, owner milliseconds.
 const SPACE_RETRY_MS: i64 = 100;
 
@@ -297,6 +300,11 @@ impl Appender {
         self.stopped.is_some()
     }
 
+    /// Bytes of the longest frame.
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.limits.frame_bytes_max
+    }
+
     /// Whether the epoch is open.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -326,7 +334,13 @@ impl Appender {
     pub fn append(&mut self, now: Now, wait: Wait, ops: &mut [OpDraft<'_>]) -> Result<Appended, Need> {
         let body: usize = ops.iter().map(|op| OP_HEAD_BYTES + aligned(op.payload_bytes())).sum();
         let len = HEADER_BYTES + body;
-        self.admit(len)?;
+        // What is scheduled must fit a frame again when it fires.
+        let more = if ops.iter().any(|op| matches!(op, OpDraft::Schedule { .. })) {
+            aligned(RECORD_AT_FIRE - RECORD_AT_SCHEDULE)
+        } else {
+            0
+        };
+        self.admit(len + more)?;
         self.make_room(now, len)?;
         let store_ms = self.clock.read(now);
         self.choose_queues(ops).map_err(Need::Refused)?;
@@ -373,9 +387,15 @@ impl Appender {
             );
             return Err(Need::Refused(Error::new(ErrorKind::TooLarge, text)));
         }
-        if self.unflushed_bytes + len as u64 > self.limits.unflushed_bytes_max {
+        let (tail, applied) = (self.cursors.tail(), self.cursors.applied());
+        if tail.epoch() == applied.epoch() && tail.0 - applied.0 > UNAPPLIED_BYTES_MAX && !self.own {
+            let text = format!("{} bytes wait to be applied already", tail.0 - applied.0);
+            return Err(Need::Refused(Error::new(ErrorKind::Busy, text)));
+        }
+        let waiting = self.unflushed_bytes;
+        if waiting > 0 && waiting + len as u64 > self.limits.unflushed_bytes_max {
             self.flush_wanted = true;
-            let text = format!("{} bytes wait for their flush already", self.unflushed_bytes);
+            let text = format!("{waiting} bytes wait for their flush already");
             return Err(Need::Refused(Error::new(ErrorKind::Busy, text)));
         }
         Ok(())
