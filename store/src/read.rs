@@ -68,7 +68,12 @@ pub struct ReadResult {
 
 /// Units that a read looks at first.
 fn first_units(request: &ReadRequest<'_>) -> usize {
-    request.max_records.clamp(64, SCAN_MAX)
+    request.max_records.clamp(least_units(request), SCAN_MAX)
+}
+
+/// Units worth looking at in one go: some more than are wanted, where tags leave some out.
+fn least_units(request: &ReadRequest<'_>) -> usize {
+    if request.filter.is_all() { 1 } else { 64 }
 }
 
 /// The units at some place of a queue, and the queue offset of the first.
@@ -111,9 +116,9 @@ impl Store {
         if request.from == range.end {
             return none(ReadStatus::AtEnd, range.clone(), range.end);
         }
-        let (mut records, mut bytes, mut looked, mut next) = (Vec::new(), 0, 0, request.from);
-        'batches: while records.len() < request.max_records && looked < SCAN_MAX {
-            let want = (request.max_records - records.len()).max(64).min(SCAN_MAX - looked);
+        let (mut places, mut bytes, mut looked, mut next) = (Vec::new(), 0, 0, request.from);
+        'batches: while places.len() < request.max_records && looked < SCAN_MAX {
+            let want = (request.max_records - places.len()).max(least_units(request)).min(SCAN_MAX - looked);
             let located = located.take().or_else(|| self.locate(request.topic, request.queue, next, want));
             let Some(batch) = self.batch(located, want)? else {
                 next = range.end.max(next);
@@ -123,17 +128,18 @@ impl Store {
             for unit in batch.units {
                 if request.filter.matches(unit.tags) {
                     let size = unit.size as usize;
-                    let full = records.len() == request.max_records || bytes + size > request.max_bytes;
-                    if !records.is_empty() && full {
+                    let full = places.len() == request.max_records || bytes + size > request.max_bytes;
+                    if !places.is_empty() && full {
                         break 'batches;
                     }
                     bytes += size;
-                    records.push(self.core().log.slice(Offset(unit.physical_offset), u64::from(unit.size))?);
+                    places.push((Offset(unit.physical_offset), unit.size));
                 }
                 next += 1;
                 looked += 1;
             }
         }
+        let records = self.core().log.records(&places)?;
         let status = if records.is_empty() { ReadStatus::NoMatch } else { ReadStatus::Found };
         Ok(ReadResult { status, records, next, min: range.start, max: range.end.max(next) })
     }
