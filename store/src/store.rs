@@ -31,7 +31,6 @@ use crate::record::{Draft, Limits as RecordLimits, Prepared, properties};
 use crate::recovery::{self, Report};
 use crate::settings::{GroupConfig, TopicConfig};
 use crate::shell::{Core, Parts};
-use crate::stats::Stats;
 
 /// A message store: one log, and everything else as views of it. Clones share it.
 ///
@@ -495,12 +494,6 @@ impl Store {
             self.core().help();
         }
         Ok(flushed)
-    }
-
-    /// The store in figures.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        Stats::of(self)
     }
 
     /// A digest of the whole state, and the log offset that it is of.

@@ -393,7 +393,7 @@ impl Appender {
             return Err(Need::Refused(Error::new(ErrorKind::Busy, text)));
         }
         let waiting = self.unflushed_bytes;
-        if waiting > 0 && waiting + len as u64 > self.limits.unflushed_bytes_max {
+        if waiting + len as u64 > self.limits.unflushed_bytes_max {
             self.flush_wanted = true;
             let text = format!("{waiting} bytes wait for their flush already");
             return Err(Need::Refused(Error::new(ErrorKind::Busy, text)));
