@@ -126,7 +126,12 @@ impl Store {
                         break 'batches;
                     }
                     bytes += size;
-                    records.push(self.core().log.slice(Offset(unit.physical_offset), u64::from(unit.size))?);
+                    match self.core().log.slice(Offset(unit.physical_offset), u64::from(unit.size)) {
+                        Ok(record) => records.push(record),
+                        // What stands before a damaged record can be read; the next read tells.
+                        Err(_) if !records.is_empty() => break 'batches,
+                        Err(error) => return Err(error),
+                    }
                 }
                 next += 1;
                 looked += 1;
