@@ -281,6 +281,11 @@ impl Appender {
         self.stopped.as_ref().map(|(kind, why)| Error::new(*kind, why.clone()))
     }
 
+    /// Bytes of the longest frame.
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.limits.frame_bytes_max
+    }
+
     /// Whether the epoch is open.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -315,7 +320,13 @@ impl Appender {
     pub fn append(&mut self, now: Now, wait: Wait, ops: &mut [OpDraft<'_>]) -> Result<Appended, Need> {
         let body: usize = ops.iter().map(|op| OP_HEAD_BYTES + aligned(op.payload_bytes())).sum();
         let len = HEADER_BYTES + body;
-        self.admit(len)?;
+        // What is scheduled must fit a frame again when it fires.
+        let more = if ops.iter().any(|op| matches!(op, OpDraft::Schedule { .. })) {
+            aligned(RECORD_AT_FIRE - RECORD_AT_SCHEDULE)
+        } else {
+            0
+        };
+        self.admit(len + more)?;
         self.make_room(now, len)?;
         let store_ms = self.clock.read(now);
         self.choose_queues(ops).map_err(Need::Refused)?;
@@ -361,9 +372,10 @@ impl Appender {
             );
             return Err(Need::Refused(Error::new(ErrorKind::TooLarge, text)));
         }
-        if self.unflushed_bytes + len as u64 > self.limits.unflushed_bytes_max {
+        let waiting = self.unflushed_bytes;
+        if waiting > 0 && waiting + len as u64 > self.limits.unflushed_bytes_max {
             self.flush_wanted = true;
-            let text = format!("{} bytes wait for their flush already", self.unflushed_bytes);
+            let text = format!("{waiting} bytes wait for their flush already");
             return Err(Need::Refused(Error::new(ErrorKind::Busy, text)));
         }
         Ok(())

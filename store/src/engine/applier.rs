@@ -12,7 +12,7 @@ use crate::bucket::Bucket;
 use crate::clock::Now;
 use crate::commitlog::{Cursors, Log};
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{Frame, Header, Op, Wait};
+use crate::frame::{Frame, HEADER_BYTES, Header, OP_HEAD_BYTES, Op, RECORD_AT_FIRE, Wait, aligned};
 use crate::offset::Offset;
 use crate::options::CommitRule;
 use crate::planted::{self, Bug};
@@ -87,7 +87,7 @@ impl Applier {
         &self.upkeep
     }
 
-    /// Timers whose record cannot be read, and why. They stay pending.
+    /// Timers whose record cannot be read or fired, and why. They stay pending.
     #[must_use]
     pub fn quarantined(&self) -> &BTreeMap<Offset, String> {
         &self.quarantined
@@ -198,23 +198,21 @@ impl Applier {
     /// # Errors
     /// What the appender needs first; the timers stay due.
     pub fn fire(&mut self, appender: &mut Appender, now: Now) -> std::result::Result<bool, Need> {
+        let frame_max = appender.frame_bytes_max();
         if !self.due.is_empty() {
             let Self { due, quarantined, .. } = self;
-            due.retain(|timer| match timer.body.as_ref().map(|body| Record::parse(body)) {
-                Some(Err(e)) => {
-                    let error = Error::new(ErrorKind::Corrupt, e.to_string());
-                    quarantine(quarantined, timer.schedule, &error)
-                }
+            due.retain(|timer| match timer.body.as_ref().map(|body| fits(body, frame_max)) {
+                Some(Err(error)) => quarantine(quarantined, timer.schedule, &error),
                 _ => true,
             });
         }
-        let mut bytes = 0;
+        let mut bytes = HEADER_BYTES;
         let mut ops = Vec::new();
         for timer in &self.due {
             let Some(body) = &timer.body else { break };
             let Ok(record) = Record::parse(body) else { break };
-            bytes += body.len();
-            if !ops.is_empty() && bytes > FIRE_BYTES_MAX {
+            bytes += fire_bytes(body.len());
+            if !ops.is_empty() && bytes > FIRE_BYTES_MAX.min(frame_max) {
                 break;
             }
             ops.push(OpDraft::Fire {
@@ -313,9 +311,25 @@ impl Applier {
     }
 }
 
-/// Sets a timer aside whose record cannot be read: it stays pending, and everybody is told. Always false.
+/// Bytes of the operation that fires a record of this length.
+const fn fire_bytes(record: usize) -> usize {
+    OP_HEAD_BYTES + aligned(RECORD_AT_FIRE + record)
+}
+
+/// Whether a timer's record can be fired at all.
+fn fits(body: &[u8], frame_max: usize) -> Result<()> {
+    Record::parse(body).map_err(|e| Error::new(ErrorKind::Corrupt, e.to_string()))?;
+    let need = HEADER_BYTES + fire_bytes(body.len());
+    if need > frame_max {
+        let text = format!("its frame of {need} bytes is more than this store takes now ({frame_max})");
+        return Err(Error::new(ErrorKind::TooLarge, text));
+    }
+    Ok(())
+}
+
+/// Sets a timer aside whose record cannot be read or fired: it stays pending, and everybody is told. Always false.
 fn quarantine(quarantined: &mut BTreeMap<Offset, String>, schedule: Offset, error: &Error) -> bool {
-    tracing::error!(%schedule, %error, "a timer's record cannot be read; it is set aside");
+    tracing::error!(%schedule, %error, "a timer's record cannot be read or fired; it is set aside");
     quarantined.insert(schedule, error.to_string());
     false
 }
