@@ -1,6 +1,7 @@
 //! The store: opens, wires and owns; the work is done behind it.
 
 use std::collections::HashSet;
+#[cfg(feature = "mmap")]
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +11,9 @@ use backends::{Backend, Lock};
 use parking_lot::Mutex;
 
 use crate::cells::{self, EpochRecord};
-use crate::clock::{Clock, OwnerClock, SystemClock};
+#[cfg(feature = "mmap")]
+use crate::clock::SystemClock;
+use crate::clock::{Clock, OwnerClock};
 use crate::commitlog::Cursors;
 use crate::engine::{
     Appender, Applier, EpochPlan, FIRE_ID, FIRE_ID_ROOM, Limits, OpDraft, Placement, QueueChoice,
