@@ -67,7 +67,8 @@ pub(crate) struct Opened {
 struct Found {
     segments: Vec<(Offset, bool)>,
     indexes: BTreeMap<Offset, StreamKind>,
-    buckets: Vec<Offset>,
+    /// With whether it is sealed.
+    buckets: Vec<(Offset, bool)>,
     bases: Vec<u64>,
 }
 
@@ -107,7 +108,7 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
         backend,
         secret: identity.secret,
         now_ms: clock.now().wall_ms,
-        buckets: open_buckets(backend, &found.buckets),
+        buckets: open_buckets(backend, &found.buckets)?,
         found,
         report: Report { clean: epoch.is_none_or(|e| e.clean), ..Report::default() },
         damage: None,
@@ -138,7 +139,7 @@ fn find(backend: &dyn Backend) -> Result<Found> {
         match StreamKind::parse(&info.name) {
             Some(StreamKind::Segment(at)) => found.segments.push((at, info.sealed)),
             Some(kind @ StreamKind::Index(at)) => drop(found.indexes.insert(at, kind)),
-            Some(StreamKind::Bucket(at)) => found.buckets.push(at),
+            Some(StreamKind::Bucket(at)) => found.buckets.push((at, info.sealed)),
             Some(StreamKind::Base(number)) => found.bases.push(number),
             Some(StreamKind::Reserve) => {}
             None => tracing::warn!(name = %info.name, "a stream that this version does not know; left alone"),
@@ -162,16 +163,23 @@ fn identity(backend: &dyn Backend, clock: &dyn Clock, found: &Found) -> Result<I
     Ok(identity)
 }
 
-fn open_buckets(backend: &dyn Backend, found: &[Offset]) -> Buckets {
-    let open = |at: &Offset| {
-        let reader =
-            backend.open(&StreamKind::Bucket(*at).name()).map_err(|e| Error::io("cannot open it", e));
-        reader
-            .and_then(Bucket::open)
-            .inspect_err(|e| tracing::warn!(segment = %at, error = %e, "bucket"))
-            .ok()
-    };
-    found.iter().filter_map(|at| Some((*at, open(at)?))).collect()
+/// The buckets that can be read. One that is not sealed is what a crash left: its timers are in the log still.
+fn open_buckets(backend: &dyn Backend, found: &[(Offset, bool)]) -> Result<Buckets> {
+    let mut buckets = Buckets::new();
+    for (at, _) in found.iter().filter(|(_, sealed)| *sealed) {
+        let reader = backend
+            .open(&StreamKind::Bucket(*at).name())
+            .map_err(|e| Error::io("cannot open a due bucket", e));
+        match reader.and_then(Bucket::open) {
+            Ok(bucket) if bucket.segment == *at => drop(buckets.insert(*at, bucket)),
+            Ok(bucket) => {
+                tracing::warn!(segment = %at, of = %bucket.segment, "a due bucket under another's name")
+            }
+            Err(error) if error.kind() == ErrorKind::Version => return Err(error),
+            Err(error) => tracing::warn!(segment = %at, %error, "a due bucket cannot be used"),
+        }
+    }
+    Ok(buckets)
 }
 
 struct Opening<'a> {
@@ -454,13 +462,8 @@ impl Opening<'_> {
         let dead = |at: &Offset| !live.contains(at);
         let segments = self.found.segments.iter().map(|(at, _)| *at).filter(dead).map(StreamKind::Segment);
         let indexes = self.found.indexes.keys().copied().filter(dead).map(StreamKind::Index);
-        let buckets = self
-            .found
-            .buckets
-            .iter()
-            .copied()
-            .filter(|b| !self.buckets.contains_key(b))
-            .map(StreamKind::Bucket);
+        let useless = |at: &Offset| !self.buckets.contains_key(at);
+        let buckets = self.found.buckets.iter().map(|(at, _)| *at).filter(useless).map(StreamKind::Bucket);
         let known = |number: &u64| !generations.iter().any(|g| g.number == *number);
         let bases = self.found.bases.iter().copied().filter(known).map(StreamKind::Base);
         segments.chain(indexes).chain(buckets).chain(bases).map(|kind| (self.report.end, kind)).collect()
