@@ -144,7 +144,7 @@ impl Broker {
             codes::LOCK_BATCH_MQ => locks::lock(self, request),
             codes::UNLOCK_BATCH_MQ => locks::unlock(self, request),
             codes::CHECK_CLIENT_CONFIG => membership::check_client(request),
-            codes::CONSUMER_SEND_MSG_BACK => retry::handle(self, request),
+            codes::CONSUMER_SEND_MSG_BACK => retry::handle(self, peer, request),
             codes::UPDATE_AND_CREATE_TOPIC => topics::update(self, request),
             codes::GET_TOPIC_CONFIG => topics::get(self, request),
             other => Err(unsupported(other)),

@@ -1,4 +1,4 @@
-//! Runs one input, for who looks at a finding: `cargo run --bin one TARGET FILE`, in `fuzz/`.
+//! Runs one input, for who looks at a finding: `cargo run --example one TARGET FILE`, in `fuzz/`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Writes the first inputs of each target into the corpus: `cargo run --bin seeds`, in `fuzz/`.
+//! Writes the first inputs of each target into the corpus: `cargo run --example seeds`, in `fuzz/`.
 
 use std::io;
 use std::path::Path;

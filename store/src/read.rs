@@ -116,7 +116,8 @@ impl Store {
         if request.from == range.end {
             return none(ReadStatus::AtEnd, range.clone(), range.end);
         }
-        let (mut places, mut bytes, mut looked, mut next) = (Vec::new(), 0, 0, request.from);
+        let (mut places, mut offsets) = (Vec::new(), Vec::new());
+        let (mut bytes, mut looked, mut next) = (0, 0, request.from);
         'batches: while places.len() < request.max_records && looked < SCAN_MAX {
             let want = (request.max_records - places.len()).max(least_units(request)).min(SCAN_MAX - looked);
             let located = located.take().or_else(|| self.locate(request.topic, request.queue, next, want));
@@ -134,14 +135,28 @@ impl Store {
                     }
                     bytes += size;
                     places.push((Offset(unit.physical_offset), unit.size));
+                    offsets.push(next);
                 }
                 next += 1;
                 looked += 1;
             }
         }
-        let records = self.core().log.records(&places)?;
+        let records = self.records(&places)?;
+        if let Some(unread) = offsets.get(records.len()) {
+            next = *unread;
+        }
         let status = if records.is_empty() { ReadStatus::NoMatch } else { ReadStatus::Found };
         Ok(ReadResult { status, records, next, min: range.start, max: range.end.max(next) })
+    }
+
+    /// The records at these places; those before a damaged one where there are any, so that the next read tells.
+    fn records(&self, places: &[(Offset, u32)]) -> Result<Vec<Bytes>> {
+        let log = &self.core().log;
+        log.records(places).or_else(|error| {
+            let one = |(at, size): &(Offset, u32)| log.slice(*at, u64::from(*size)).ok();
+            let good: Vec<Bytes> = places.iter().map_while(one).collect();
+            if good.is_empty() { Err(error) } else { Ok(good) }
+        })
     }
 
     /// The units at the first filled offset from `from` on; `None` if only blanks follow.

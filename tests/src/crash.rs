@@ -54,13 +54,19 @@ impl History {
 
     /// The power goes, or the process is killed; then the store is opened again.
     pub(crate) fn crash(&mut self, power: bool, faults: bool) -> Verdict {
+        self.end_for_damage(power)?;
+        self.open_after(power, faults)
+    }
+
+    /// Ends a life by a power cut or a kill, and leaves the medium to be damaged.
+    pub(crate) fn end_for_damage(&mut self, power: bool) -> Verdict {
         self.observe()?;
         if let Some(store) = &self.store {
             self.model.apply(store.digest().0.0)?;
         }
         self.let_go();
         self.image(power);
-        self.open_after(power, faults)
+        Ok(())
     }
 
     /// What a crash leaves, with a new life ahead.

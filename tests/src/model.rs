@@ -9,7 +9,7 @@ use mainspring::Cancel;
 use crate::fold::Fold;
 use crate::invariants::{Verdict, cancels, invented, once, reuse, timers};
 use crate::raw::log::Known;
-use crate::raw::{RawFrame, RawLog};
+use crate::raw::{RawFrame, RawLog, RawOp};
 use crate::rng::Rng;
 
 /// A message that a client sent.
@@ -122,8 +122,8 @@ impl Model {
     #[must_use]
     pub fn read(&mut self, backend: &FaultyBackend) -> RawLog {
         let Self { chain, known, secret, .. } = self;
-        let is_oldest = |start| chain.binary_search_by_key(&start, |frame| frame.at).is_ok();
-        RawLog::read(backend, *secret, known, is_oldest)
+        let is_known = |start| chain.binary_search_by_key(&start, |frame| frame.at).is_ok();
+        RawLog::read(backend, *secret, known, is_known, trimmed(chain))
     }
 
     /// The frame that ends at `end`.
@@ -219,4 +219,14 @@ impl Model {
             *noted = queue.items.len();
         }
     }
+}
+
+/// Up to where the log says that it is trimmed.
+#[must_use]
+pub fn trimmed(frames: &[Rc<RawFrame>]) -> u64 {
+    let trims = frames.iter().flat_map(|frame| frame.ops()).filter_map(|op| match op {
+        RawOp::Trim { start } => Some(*start),
+        _ => None,
+    });
+    trims.max().unwrap_or(0)
 }

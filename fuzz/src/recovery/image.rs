@@ -108,6 +108,10 @@ impl Image {
         Arc::new(medium)
     }
 
+    pub(super) fn has_identity(&self) -> bool {
+        self.cells.keys().any(|name| name.as_str() == "identity")
+    }
+
     /// Changes the image; false where that changed nothing.
     pub(super) fn mutate(&mut self, mutation: &Mutation, earlier: &[Self]) -> bool {
         let before = self.clone();

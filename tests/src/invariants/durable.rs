@@ -26,7 +26,8 @@ pub fn shown(model: &Model, from: u64, applied: u64, on_disk: impl Fn(u64, usize
     for frame in model.chain.iter().skip(first).take_while(|frame| frame.end <= applied) {
         let len = usize::try_from(frame.end - frame.at).unwrap_or(0);
         require(on_disk(frame.at, len) == Some(frame.crc), PROPERTY, || {
-            format!("the frame at {} is shown and not on the disk", place(frame.at))
+            let found = on_disk(frame.at, len).is_some();
+            format!("the frame at {} is shown and not on the disk ({found})", place(frame.at))
         })?;
     }
     Ok(())

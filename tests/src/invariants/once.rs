@@ -43,7 +43,8 @@ pub fn same(known: &RawFrame, found: &RawFrame) -> Verdict {
 pub fn whole(model: &Model, raw: &RawLog, found: usize) -> Verdict {
     require(found >= model.chain.len(), PROPERTY, || {
         let missing = model.chain.get(found).map(|frame| place(frame.at));
-        format!("the log ends at {}, where a frame at {missing:?} was published", place(raw.end()))
+        let there: Vec<_> = raw.segments.iter().map(|s| (place(s.start), place(s.end()))).collect();
+        format!("the log ends at {}, a frame at {missing:?} is gone; there are {there:?}", place(raw.end()))
     })
 }
 

@@ -70,8 +70,8 @@ fn shown_is_on_disk(history: &mut History, applied: u64) -> Verdict {
         .filter(|(start, info)| start + info.len > from && *start < applied)
         .filter_map(|(start, info)| Some((start, history.backend.dump_durable(&info.name)?)))
         .collect();
-    let oldest = streams.first().map_or(applied, |(start, _)| *start);
-    durable::shown(&history.model, from.max(oldest), applied, |at, len| {
+    let start = history.model.fold.start;
+    durable::shown(&history.model, from.max(start), applied, |at, len| {
         let (start, bytes) = streams.iter().rev().find(|(start, _)| *start <= at)?;
         let place = usize::try_from(at - start).ok()?;
         let frame = bytes.get(place..place + len)?;

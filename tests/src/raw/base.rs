@@ -13,6 +13,8 @@ pub struct RawBase {
     pub logged: Vec<u64>,
     /// Positions of refused records.
     pub voids: Vec<u64>,
+    /// Segments whose buckets it names.
+    pub buckets: Vec<u64>,
 }
 
 impl RawBase {
@@ -56,7 +58,13 @@ impl RawBase {
             logged.push(r.u64()?);
             r.take(12)?;
         }
-        Some(Self { at, start, logged, voids })
+        let mut buckets = Vec::new();
+        for _ in 0..r.u64()? {
+            buckets.push(r.u64()?);
+            let entries = r.u32()? as usize;
+            r.take(entries.div_ceil(8))?;
+        }
+        Some(Self { at, start, logged, voids, buckets })
     }
 }
 

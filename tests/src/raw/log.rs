@@ -57,13 +57,15 @@ pub fn numbered(name: &Name, kind: &str) -> Option<u64> {
 }
 
 impl RawLog {
-    /// Reads what a process would see. `is_oldest` knows the oldest segment by its start, if anybody does.
+    /// Reads what a process would see. `is_known` knows segments by their start, and the log is
+    /// known to begin at or below `trimmed`.
     #[must_use]
     pub fn read(
         backend: &FaultyBackend,
         secret: u64,
         known: &mut Known,
-        is_oldest: impl Fn(u64) -> bool,
+        is_known: impl Fn(u64) -> bool,
+        trimmed: u64,
     ) -> Self {
         let mut segments = Vec::new();
         for info in backend.streams() {
@@ -72,7 +74,7 @@ impl RawLog {
             let frames = frames(&bytes, secret, start, known);
             segments.push(RawSegment { name: info.name, start, sealed: info.sealed, len: info.len, frames });
         }
-        let chain = chain(&segments, is_oldest);
+        let chain = chain(&segments, is_known, trimmed);
         Self { segments, chain }
     }
 
@@ -109,18 +111,24 @@ fn frames(bytes: &[u8], secret: u64, start: u64, known: &mut Known) -> Vec<Rc<Ra
     found
 }
 
-/// From the oldest segment on: each one's first frame names where the one before ended.
-fn chain(segments: &[RawSegment], is_oldest: impl Fn(u64) -> bool) -> Vec<usize> {
+/// From the oldest segment on: each one's first frame names where the one before ended. Below it there may be
+/// segments left that were trimmed and whose removal a crash cut short; the right chain reaches `must`.
+fn chain(segments: &[RawSegment], is_known: impl Fn(u64) -> bool, must: u64) -> Vec<usize> {
     let previous = |i: usize| segments[i].frames.first().and_then(|f| f.previous_end());
-    let known = (0..segments.len()).find(|i| previous(*i).is_some() && is_oldest(segments[*i].start));
-    let first = || (0..segments.len()).find(|i| previous(*i) == Some(0));
-    let oldest = || (0..segments.len()).find(|i| previous(*i).is_some());
-    let head = known.or_else(first).or_else(oldest);
-    let mut chain = Vec::new();
-    let mut next = head;
-    while let Some(i) = next {
-        chain.push(i);
-        next = (i + 1..segments.len()).find(|j| previous(*j) == Some(segments[i].end()));
-    }
-    chain
+    let good: Vec<usize> = (0..segments.len()).filter(|i| previous(*i).is_some()).collect();
+    let known: Vec<usize> = good.iter().copied().filter(|i| is_known(segments[*i].start)).collect();
+    let reach = segments.iter().position(|s| s.start == must).or(known.last().copied()).filter(|_| must > 0);
+    let from = |head: usize| {
+        let mut chain = Vec::new();
+        let mut next = Some(head);
+        while let Some(i) = next {
+            chain.push(i);
+            next = (i + 1..segments.len()).find(|j| previous(*j) == Some(segments[i].end()));
+        }
+        chain
+    };
+    let first = good.iter().copied().find(|i| previous(*i) == Some(0));
+    let heads = || known.iter().copied().chain(first).chain(good.first().copied());
+    let right = |chain: &Vec<usize>| reach.is_none_or(|i| chain.contains(&i));
+    heads().map(from).find(right).or_else(|| heads().next().map(from)).unwrap_or_default()
 }
