@@ -113,9 +113,15 @@ impl Store {
         let (mut records, mut bytes, mut looked, mut next) = (Vec::new(), 0, 0, request.from);
         'batches: while records.len() < request.max_records && looked < SCAN_MAX {
             let want = (request.max_records - records.len()).max(64).min(SCAN_MAX - looked);
-            let Some(batch) = self.units(request.topic, request.queue, next, want)? else {
-                next = range.end.max(next);
-                break;
+            let batch = match self.units(request.topic, request.queue, next, want) {
+                Ok(Some(batch)) => batch,
+                Ok(None) => {
+                    next = range.end.max(next);
+                    break;
+                }
+                // What stands before something damaged can be read; the next read tells.
+                Err(_) if !records.is_empty() => break,
+                Err(error) => return Err(error),
             };
             next = batch.first;
             for unit in batch.units {
@@ -128,7 +134,6 @@ impl Store {
                     bytes += size;
                     match self.core().log.slice(Offset(unit.physical_offset), u64::from(unit.size)) {
                         Ok(record) => records.push(record),
-                        // What stands before a damaged record can be read; the next read tells.
                         Err(_) if !records.is_empty() => break 'batches,
                         Err(error) => return Err(error),
                     }
