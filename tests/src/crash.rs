@@ -20,11 +20,7 @@ impl History {
             self.crash_inside()?;
         }
         let roll = self.rng.below(10);
-        if roll == 0 && !self.backend.is_crashed() {
-            self.stop()
-        } else {
-            self.crash(roll < 7, true)
-        }
+        if roll == 0 && !self.backend.is_crashed() { self.stop() } else { self.crash(roll < 7, true) }
     }
 
     /// Goes on until a crash strikes within some operation soon.

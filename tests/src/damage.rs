@@ -55,7 +55,8 @@ impl History {
         self.note(|| format!("damage cell {name} at {at}"));
         self.backend.damage_cell(name, at, 4);
         let opened = open_on(&self.backend, &self.clock, &self.options);
-        let told = opened.as_ref().is_err_and(|e| matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Version));
+        let told =
+            opened.as_ref().is_err_and(|e| matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Version));
         let text = format!("cell {name} is damaged and the store opens as if nothing were: {opened:?}");
         require(told, PROPERTY, || text)
     }
@@ -177,7 +178,9 @@ impl History {
         readable?;
         if stats.stopped.is_some() {
             let refused = self.store().append(mainspring::Message::new("t0", "x")).err().map(|e| e.kind());
-            require(refused == Some(ErrorKind::ReadOnly), PROPERTY, || format!("an append to it: {refused:?}"))?;
+            require(refused == Some(ErrorKind::ReadOnly), PROPERTY, || {
+                format!("an append to it: {refused:?}")
+            })?;
         }
         if let Some(store) = self.store.take() {
             store.abandon();
@@ -207,7 +210,8 @@ fn serves_right(store: &Store, fold: &Fold, harm: Harm, stopped: bool) -> Verdic
         let missing = |item: &Item| stopped && item.at >= harm.good;
         let (mut next, mut from) = (0, items.first().map_or(0, |item| item.queue_offset));
         while next < items.len() {
-            let request = ReadRequest { topic, queue: *queue, from, max_records: 8, max_bytes: 1 << 20, filter: &all };
+            let request =
+                ReadRequest { topic, queue: *queue, from, max_records: 8, max_bytes: 1 << 20, filter: &all };
             match store.read(&request) {
                 Err(error) => {
                     let item = &items[next];

@@ -115,7 +115,9 @@ impl History {
         };
         match sent {
             Ok(pending) => {
-                self.note(|| format!("append {id} to {topic}, {len} bytes, {wait:?} -> {:?}", pending.peek()));
+                self.note(|| {
+                    format!("append {id} to {topic}, {len} bytes, {wait:?} -> {:?}", pending.peek())
+                });
                 self.depart(Flight::One { id, wait, pending });
                 Ok(())
             }

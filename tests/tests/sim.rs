@@ -13,7 +13,7 @@ fn holds(seeds: std::ops::Range<u64>, class: Option<Class>) {
     let report = run(seeds, class, None);
     if let Some(failure) = report.failure {
         let steps = failure.steps.join("\n  ");
-        panic!("seed {} breaks {}\n  {steps}", failure.seed, failure.verdict.unwrap_err());
+        panic!("seed {} breaks {:?}\n  {steps}", failure.seed, failure.verdict);
     }
 }
 

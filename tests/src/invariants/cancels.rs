@@ -23,7 +23,8 @@ pub fn truthful(fold: &Fold, given: &CancelAnswer) -> Verdict {
     // What was scheduled below the log's start is answered for only while it pends.
     let forgotten = trimmed && ended_before.is_some() && given.answer == Cancel::NotFound;
     // With another due time it is no handle; that the timer was cancelled is true all the same.
-    let cancelled = fold.timers.get(&given.schedule).and_then(|t| t.ended).is_some_and(|e| e.1 == Ended::Cancelled);
+    let cancelled =
+        fold.timers.get(&given.schedule).and_then(|t| t.ended).is_some_and(|e| e.1 == Ended::Cancelled);
     let near = timer.is_none() && cancelled && given.answer == Cancel::Cancelled;
     require(given.answer == expected || forgotten || near, "cancels", || {
         let name = place(given.schedule);

@@ -18,7 +18,9 @@ pub fn frame(model: &mut Model, frame: &RawFrame) -> Verdict {
             RawOp::Schedule { due_ms, record } => message(model, record, Some(*due_ms))?,
             RawOp::Cancel { due_ms, schedule } => {
                 let asked = model.cancels_asked.contains(&(*due_ms, *schedule));
-                require(asked, PROPERTY, || format!("a cancel of {} at {}", place(*schedule), place(frame.at)))?;
+                require(asked, PROPERTY, || {
+                    format!("a cancel of {} at {}", place(*schedule), place(frame.at))
+                })?;
             }
             RawOp::Offset { group, topic, queue, offset } => {
                 let key = (group.clone(), topic.clone(), *queue, *offset);
@@ -61,7 +63,11 @@ fn message(model: &mut Model, record: &RawRecord, due_ms: Option<i64>) -> Verdic
         let all = model.copies.entry(copy).or_default();
         all.push(record.at);
         return require(all.len() <= most as usize, "retries", || {
-            format!("copy {} of message {id} with {} failures, asked {most} times", all.len(), record.reconsume)
+            format!(
+                "copy {} of message {id} with {} failures, asked {most} times",
+                all.len(),
+                record.reconsume
+            )
         });
     }
     matches(asked, record, due_ms).map_err(|why| invented(&why))?;

@@ -30,7 +30,12 @@ pub fn frame(before: &Fold, frame: &Rc<RawFrame>) -> Verdict {
 pub fn record(record: &RawRecord, frame: &RawFrame) -> Verdict {
     let right = record.physical == record.at && record.store_ms == frame.owner_ms;
     require(right, PROPERTY, || {
-        format!("the record at {} says {} and {} ms", place(record.at), place(record.physical), record.store_ms)
+        format!(
+            "the record at {} says {} and {} ms",
+            place(record.at),
+            place(record.physical),
+            record.store_ms
+        )
     })
 }
 

@@ -145,7 +145,8 @@ fn same_queue(
             let same = item.is_some_and(|item| item.record().bytes == found[..]);
             require(same, PROPERTY, || {
                 let expected = item.map(|item| (item.queue_offset, place(item.at)));
-                let found = crate::raw::RawRecord::parse(found, 0).map(|r| (r.queue_offset, place(r.physical)));
+                let found =
+                    crate::raw::RawRecord::parse(found, 0).map(|r| (r.queue_offset, place(r.physical)));
                 format!("{name} at {from} gives {found:?}, the log has {expected:?}")
             })?;
             next += 1;
