@@ -6,28 +6,27 @@
 //! Map: [`remoting`] is the protocol as pure functions over bytes; [`server`] the sockets; [`broker`] what handlers
 //! share; one module each for sends, pulls, offsets, failed messages, membership, topics and routes.
 
-pub mod batch;
 pub mod broker;
 pub mod cli;
 pub mod clients;
 pub mod clock;
 pub mod config;
 mod connection;
+pub mod demo;
 pub mod heartbeat;
 pub mod holds;
 pub mod locks;
 mod loose;
 mod membership;
-pub mod message_id;
 pub mod names;
 mod namesrv;
 mod offsets;
 pub mod outgoing;
 pub mod peer;
-pub mod properties;
 mod pull;
 pub mod remoting;
 mod retry;
 mod send;
 pub mod server;
 mod topics;
+mod unique_ids;

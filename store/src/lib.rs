@@ -1,4 +1,7 @@
-//! Mainspring: a message storage engine. One append-only log; consume queues, timers and groups are views of it.
+#![cfg_attr(feature = "mmap", doc = include_str!("../../README.md"))]
+//!
+//! # How it works
+#![doc = include_str!("../../docs/architecture.md")]
 
 pub mod base;
 pub mod bucket;

@@ -26,6 +26,10 @@ pub const EPOCH: &str = "epoch";
 /// The cell with the checkpoint.
 pub const CHECKPOINT: &str = "checkpoint";
 
+/// Numbers in names are below this: offsets are (see [`EPOCH_MAX`](crate::offset::EPOCH_MAX)), and bases are
+/// counted from 1.
+const NUMBER_END: u64 = 1 << 63;
+
 impl StreamKind {
     /// The stream's name.
     #[must_use]
@@ -51,6 +55,9 @@ impl StreamKind {
             return None;
         }
         let number: u64 = number.parse().ok()?;
+        if number >= NUMBER_END {
+            return None;
+        }
         match kind {
             "log" => Some(Self::Segment(Offset(number))),
             "idx" => Some(Self::Index(Offset(number))),
@@ -86,5 +93,15 @@ mod tests {
         }
         assert_eq!(StreamKind::parse(&cell("log-1")), None);
         assert_eq!(StreamKind::parse(&cell("other")), None);
+    }
+
+    #[test]
+    fn numbers_that_no_store_can_reach_are_not_its_own() {
+        for kind in ["log", "idx", "due", "base"] {
+            assert!(StreamKind::parse(&cell(&format!("{kind}-{:020}", NUMBER_END - 1))).is_some());
+            for number in [NUMBER_END, u64::MAX] {
+                assert_eq!(StreamKind::parse(&cell(&format!("{kind}-{number:020}"))), None);
+            }
+        }
     }
 }

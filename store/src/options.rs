@@ -33,7 +33,7 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Longest message body, from 1 byte to what a frame holds. Default: 4 MiB.
     pub message_bytes_max: usize,
-    /// Bytes that may be appended and not flushed, from one frame to 256 MiB; more appends are `Busy`.
+    /// Bytes that may be appended and not flushed, to 256 MiB, but always one frame; more appends are `Busy`.
     /// Default: 64 MiB.
     pub unflushed_bytes_max: u64,
     /// Under `Appended`: how long a frame may wait for its flush, from 1. Default: 500 ms. What a power cut loses.
@@ -147,8 +147,8 @@ impl Options {
         check(self.reserve_bytes >= 64 << 10, "reserve_bytes must be at least 64 KiB");
         check(self.message_bytes_max >= 1, "message_bytes_max must be at least 1");
         check(
-            (64 << 10..=UNFLUSHED_BYTES_LIMIT).contains(&self.unflushed_bytes_max),
-            "unflushed_bytes_max must be from 64 KiB to 256 MiB",
+            (2 * self.frame_bytes_max() as u64..=UNFLUSHED_BYTES_LIMIT).contains(&self.unflushed_bytes_max),
+            "unflushed_bytes_max must be from two frames (half a segment, or 16 MiB) to 256 MiB",
         );
         check(self.flush_interval_ms >= 1, "flush_interval_ms must be at least 1");
         check((1..=1024).contains(&self.default_queues), "default_queues must be from 1 to 1024");

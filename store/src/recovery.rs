@@ -108,7 +108,7 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
         backend,
         secret: identity.secret,
         now_ms: clock.now().wall_ms,
-        buckets: open_buckets(backend, &found.buckets),
+        buckets: open_buckets(backend, &found.buckets)?,
         found,
         report: Report { clean: epoch.is_none_or(|e| e.clean), ..Report::default() },
         damage: None,
@@ -163,18 +163,26 @@ fn identity(backend: &dyn Backend, clock: &dyn Clock, found: &Found) -> Result<I
     Ok(identity)
 }
 
-fn open_buckets(backend: &dyn Backend, found: &BTreeMap<Offset, bool>) -> Buckets {
-    let open = |at: &Offset| {
-        let reader =
-            backend.open(&StreamKind::Bucket(*at).name()).map_err(|e| Error::io("cannot open it", e));
-        reader
-            .and_then(Bucket::open)
-            .inspect_err(|e| tracing::warn!(segment = %at, error = %e, "bucket"))
-            .ok()
-    };
-    found.iter().filter(|(_, sealed)| **sealed).filter_map(|(at, _)| Some((*at, open(at)?))).collect()
+/// The buckets that can be read. One that is not sealed is what a crash left: its timers are in the log still.
+fn open_buckets(backend: &dyn Backend, found: &BTreeMap<Offset, bool>) -> Result<Buckets> {
+    let mut buckets = Buckets::new();
+    for (at, _) in found.iter().filter(|(_, sealed)| **sealed) {
+        let reader = backend
+            .open(&StreamKind::Bucket(*at).name())
+            .map_err(|e| Error::io("cannot open a due bucket", e));
+        match reader.and_then(Bucket::open) {
+            Ok(bucket) if bucket.segment == *at => drop(buckets.insert(*at, bucket)),
+            Ok(bucket) => {
+                tracing::warn!(segment = %at, of = %bucket.segment, "a due bucket under another's name")
+            }
+            Err(error) if error.kind() == ErrorKind::Version => return Err(error),
+            Err(error) => tracing::warn!(segment = %at, %error, "a due bucket cannot be used"),
+        }
+    }
+    Ok(buckets)
 }
 
+/// What an open works with.
 struct Opening<'a> {
     backend: &'a dyn Backend,
     secret: u64,

@@ -87,7 +87,7 @@ impl Applier {
         &self.upkeep
     }
 
-    /// Timers whose record cannot be read, and why. They stay pending.
+    /// Timers whose record cannot be read or fired, and why. They stay pending.
     #[must_use]
     pub fn quarantined(&self) -> &BTreeMap<Offset, String> {
         &self.quarantined
@@ -111,7 +111,8 @@ impl Applier {
         }
     }
 
-    /// Folds committed frames into the views, some megabyte at most. True if more are there.
+    /// Folds committed frames into the views, some megabyte at most. True if more are there. The `applied`
+    /// cursor is the shell's to move, once the effects are delivered: who waits for it finds his answer.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] if a frame cannot be applied; the store must stop.
@@ -142,7 +143,6 @@ impl Applier {
         }
         self.fires += std::mem::take(&mut effects.fired);
         self.voids += std::mem::take(&mut effects.voids);
-        self.cursors.set_applied(views.applied);
         if let Some((end, stored, own)) = effects.diverged.take() {
             let text = format!("the state's digest at {end} is {own:016x}, the log says {stored:016x}");
             return Err(Error::new(ErrorKind::Corrupt, text).at(end));
@@ -198,24 +198,21 @@ impl Applier {
     /// # Errors
     /// What the appender needs first; the timers stay due.
     pub fn fire(&mut self, appender: &mut Appender, now: Now) -> std::result::Result<bool, Need> {
-        if !self.due.is_empty() {
-            let Self { due, quarantined, .. } = self;
-            due.retain(|timer| match timer.body.as_ref().map(|body| Record::parse(body)) {
-                Some(Err(e)) => {
-                    let error = Error::new(ErrorKind::Corrupt, e.to_string());
-                    quarantine(quarantined, timer.schedule, &error)
-                }
-                _ => true,
-            });
+        let frame_max = appender.frame_bytes_max();
+        // The first one decides whether it is set aside; the others have their turn as the first of a frame.
+        while let Some(Due { schedule, body: Some(body), .. }) = self.due.front()
+            && let Err(error) = fits(body, frame_max)
+        {
+            quarantine(&mut self.quarantined, *schedule, &error);
+            self.due.pop_front();
         }
-        let bytes_max = FIRE_BYTES_MAX.min(appender.frame_bytes_max());
         let mut bytes = HEADER_BYTES;
         let mut ops = Vec::new();
         for timer in &self.due {
             let Some(body) = &timer.body else { break };
-            let Ok(record) = Record::parse(body) else { break };
-            bytes += OP_HEAD_BYTES + aligned(RECORD_AT_FIRE + body.len());
-            if !ops.is_empty() && bytes > bytes_max {
+            let Ok(record) = fits(body, frame_max) else { break };
+            bytes += fire_bytes(body.len());
+            if !ops.is_empty() && bytes > FIRE_BYTES_MAX.min(frame_max) {
                 break;
             }
             ops.push(OpDraft::Fire {
@@ -231,6 +228,7 @@ impl Applier {
             return Ok(false);
         }
         let fired = ops.len();
+        let _span = tracing::debug_span!("fire", timers = fired).entered();
         appender.append_own(now, &mut ops)?;
         drop(ops);
         self.due.drain(..fired);
@@ -314,9 +312,25 @@ impl Applier {
     }
 }
 
-/// Sets a timer aside whose record cannot be read: it stays pending, and everybody is told. Always false.
+/// Bytes of the operation that fires a record of this length.
+const fn fire_bytes(record: usize) -> usize {
+    OP_HEAD_BYTES + aligned(RECORD_AT_FIRE + record)
+}
+
+/// A timer's record, if it can be fired at all.
+fn fits(body: &[u8], frame_max: usize) -> Result<Record<'_>> {
+    let record = Record::parse(body).map_err(|e| Error::new(ErrorKind::Corrupt, e.to_string()))?;
+    let need = HEADER_BYTES + fire_bytes(body.len());
+    if need > frame_max {
+        let text = format!("its frame of {need} bytes is more than this store takes now ({frame_max})");
+        return Err(Error::new(ErrorKind::TooLarge, text));
+    }
+    Ok(record)
+}
+
+/// Sets a timer aside whose record cannot be read or fired: it stays pending, and everybody is told. Always false.
 fn quarantine(quarantined: &mut BTreeMap<Offset, String>, schedule: Offset, error: &Error) -> bool {
-    tracing::error!(%schedule, %error, "a timer's record cannot be read; it is set aside");
+    tracing::error!(%schedule, %error, "a timer's record cannot be read or fired; it is set aside");
     quarantined.insert(schedule, error.to_string());
     false
 }

@@ -320,8 +320,8 @@ impl Upkeep {
             bytes = bytes.saturating_sub(segment.len_bytes());
             point = Some(next.start);
         }
-        let earliest = views.timers.iter().filter(|(_, p)| p.place == Place::Log).map(|(at, _)| at).min();
         let point = point?;
+        let earliest = views.timers.iter().filter(|(_, p)| p.place == Place::Log).map(|(at, _)| at).min();
         match earliest {
             Some(at) if at < point => {
                 let held = segments.iter().rev().find(|s| s.start <= at)?.start;

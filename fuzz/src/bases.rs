@@ -1,0 +1,189 @@
+//! `base_and_cells`: bases, due buckets and cells, on any bytes; and what frames fold into, frozen and thawed.
+
+use std::collections::BTreeMap;
+
+use backends::Name;
+use mainspring::base::{self, Buckets};
+use mainspring::bucket::{self, Bucket};
+use mainspring::cells::{self, CellValue, Checkpoint, EpochRecord, Identity};
+use mainspring::frame::{Frame, Op, OpKind};
+use mainspring::hash::checksum;
+use mainspring::record::Record;
+use mainspring::record::layout::{QUEUE, QUEUE_OFFSET};
+use mainspring::views::{Context, Effects, Views};
+use mainspring::{Bytes, Offset};
+
+use crate::frames::{SECRET, START, operation, sealed};
+use crate::{medium, put};
+
+/// The first byte chooses what the rest is read as, and whether its checksum is made right.
+pub fn base_and_cells(data: &[u8]) {
+    let Some((mode, rest)) = data.split_first() else { return };
+    match mode % 8 {
+        0 => thaw(rest),
+        1 => thaw(&patched_base(rest)),
+        2 => bucket(rest),
+        3 => bucket(&patched_bucket(rest)),
+        4 => cells(rest),
+        5 => [Identity::MAGIC, EpochRecord::MAGIC, Checkpoint::MAGIC]
+            .iter()
+            .for_each(|magic| cells(&patched_cell(rest, *magic))),
+        6 => built_bucket(rest),
+        _ => folded(rest),
+    }
+}
+
+/// A due bucket that bases of the corpus name.
+fn buckets() -> Buckets {
+    let timers = (0..20).map(|i| (i64::from(i) * 100, START.plus(i as u64 * 8), Bytes::from(vec![i as u8; 9])));
+    let bytes = bucket::encode(START, timers.collect());
+    let bucket = Bucket::open(medium::reader(&bytes)).expect("what is built can be opened");
+    BTreeMap::from([(START, bucket)])
+}
+
+fn thaw(bytes: &[u8]) {
+    let known = buckets();
+    let Ok(views) = Views::thaw(bytes, &known, 5) else { return };
+    frozen(&views, &known);
+}
+
+/// What can be thawed is frozen to a base that thaws to the same.
+fn frozen(views: &Views, known: &Buckets) {
+    let Some(snapshot) = views.freeze(known) else { return };
+    let again = Views::thaw(&snapshot.bytes, known, 5).expect("what is frozen can be thawed");
+    assert_eq!(again.digest(), views.digest());
+    assert_eq!(again.freeze(known).map(|s| s.bytes), Some(snapshot.bytes), "a base is a function of the state");
+}
+
+fn patched_base(bytes: &[u8]) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    put(&mut out, 0, &base::MAGIC.to_be_bytes());
+    put(&mut out, 4, &base::VERSION.to_be_bytes());
+    let len = (out.len() as u64).to_be_bytes();
+    put(&mut out, 16, &len);
+    let sum = checksum(out.get(12..).unwrap_or_default());
+    put(&mut out, 8, &sum.to_be_bytes());
+    out
+}
+
+fn bucket(bytes: &[u8]) {
+    let Ok(bucket) = Bucket::open(medium::reader(bytes)) else { return };
+    let directory = bucket.directory().expect("it was read when the bucket was opened");
+    assert_eq!(directory.len(), bucket.entries as usize);
+    for slot in (0..bucket.entries).chain([bucket.entries, u32::MAX]) {
+        if let Ok(record) = bucket.record(slot) {
+            assert_eq!(record.len(), directory[slot as usize].size as usize);
+        }
+    }
+}
+
+fn patched_bucket(bytes: &[u8]) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    let room = out.len().saturating_sub(bucket::HEADER_BYTES) / bucket::ENTRY_BYTES;
+    let entries = out.get(12..16).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes) as usize;
+    let entries = if room == 0 { 0 } else { entries % (room + 1) };
+    put(&mut out, 0, &bucket::MAGIC.to_be_bytes());
+    put(&mut out, 4, &bucket::VERSION.to_be_bytes());
+    put(&mut out, 12, &u32::try_from(entries).unwrap_or(0).to_be_bytes());
+    let len = (out.len() as u64).to_be_bytes();
+    put(&mut out, 24, &len);
+    let end = bucket::HEADER_BYTES + entries * bucket::ENTRY_BYTES;
+    let sum = checksum(out.get(12..end).unwrap_or_default());
+    put(&mut out, 8, &sum.to_be_bytes());
+    out
+}
+
+/// Every record that goes into a bucket comes out of it.
+fn built_bucket(rest: &[u8]) {
+    let timers: Vec<(i64, Offset, Bytes)> = rest
+        .chunks(7)
+        .enumerate()
+        .map(|(i, part)| (i64::from(part[0]), START.plus(i as u64 * 8), Bytes::copy_from_slice(part)))
+        .collect();
+    let bytes = bucket::encode(START, timers.clone());
+    let bucket = Bucket::open(medium::reader(&bytes)).expect("what is built can be opened");
+    assert_eq!((bucket.segment, bucket.entries as usize), (START, timers.len()));
+    for (slot, entry) in bucket.directory().expect("a directory").iter().enumerate() {
+        let (due, _, body) = timers.iter().find(|t| t.1 == entry.schedule).expect("a timer that was put in");
+        assert_eq!(*due, entry.due_ms);
+        assert_eq!(bucket.record(u32::try_from(slot).expect("a slot")).expect("a record"), *body);
+    }
+}
+
+fn cells(bytes: &[u8]) {
+    cell::<Identity>(bytes);
+    cell::<EpochRecord>(bytes);
+    cell::<Checkpoint>(bytes);
+    let _ = std::str::from_utf8(bytes).ok().and_then(Name::new);
+}
+
+fn cell<V: CellValue + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
+    let Ok(value) = cells::decode::<V>(bytes) else { return };
+    assert_eq!(bytes.len(), cells::HEAD_BYTES + V::PAYLOAD_BYTES, "a cell has one length");
+    assert_eq!(cells::decode::<V>(&cells::encode(&value)).ok(), Some(value), "a cell is written as it is read");
+}
+
+fn patched_cell(bytes: &[u8], magic: u32) -> Vec<u8> {
+    let mut out = vec![0; cells::HEAD_BYTES];
+    out.extend_from_slice(bytes);
+    put(&mut out, 0, &magic.to_be_bytes());
+    put(&mut out, 4, &cells::VERSION.to_be_bytes());
+    put(&mut out, 8, &checksum(bytes).to_be_bytes());
+    out
+}
+
+/// Frames of any operations are folded into a state, which is then frozen and thawed.
+///
+/// Queues and their offsets are bounded here, as the appender bounds them before it writes a frame.
+fn folded(mut rest: &[u8]) {
+    let mut views = Views::empty(0);
+    let mut at = START;
+    while let Some(([kind, high, low], more)) = rest.split_first_chunk() {
+        let len = usize::from(u16::from_be_bytes([high & 0x03, *low])).min(more.len());
+        let mut body = vec![0; 16];
+        body.extend_from_slice(&operation(kind_of(*kind), &more[..len]));
+        let bytes = bounded(&sealed(&body, at), at);
+        let frame = Frame::parse(&bytes, SECRET, at).expect("it was sealed");
+        let context = Context { segment: START, units: kind & 0x80 != 0, replay: kind & 0x40 != 0 };
+        if views.apply(&frame, context, &mut Effects::default()).is_err() {
+            return;
+        }
+        assert_eq!(views.applied, frame.end());
+        at = frame.end();
+        rest = &more[len..];
+    }
+    frozen(&views, &Buckets::new());
+}
+
+fn kind_of(byte: u8) -> OpKind {
+    use OpKind::{Append, Cancel, ClockStep, Digest, Fire, Group, Open, Schedule, Segment, Topic, Trim};
+    let kinds =
+        [Append, Schedule, Fire, Cancel, OpKind::Offset, Topic, Group, Trim, ClockStep, Digest, Open, Segment];
+    kinds[usize::from(byte & 0x3f) % kinds.len()]
+}
+
+/// The frame with small queue numbers and offsets in its records.
+fn bounded(frame: &[u8], at: Offset) -> Vec<u8> {
+    let mut body = frame.to_vec();
+    let parsed = Frame::parse(frame, SECRET, at).expect("it was sealed");
+    for op in parsed.ops().flatten() {
+        let (record_at, record) = match op {
+            Op::Append { at, record, .. } | Op::Schedule { at, record, .. } | Op::Fire { at, record, .. } => {
+                (at as usize, record)
+            }
+            Op::Open(_) => {
+                // The queue skips stand behind two offsets.
+                put(&mut body, 64 + 8 + 16, &[0, 0]);
+                continue;
+            }
+            _ => continue,
+        };
+        if Record::parse(record).is_ok() {
+            put(&mut body, record_at + QUEUE, &[0, 0, 0]);
+            put(&mut body, record_at + QUEUE_OFFSET, &[0, 0, 0, 0]);
+        }
+    }
+    let head: Vec<u8> = vec![0; 16];
+    sealed(&[&head, &body[mainspring::frame::HEADER_BYTES..]].concat(), at)
+}
+
