@@ -91,7 +91,11 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
             // A pull may come before the first heartbeat of its group.
             let (broker, group) = (Arc::clone(broker), group.to_owned());
             Ok(Reply::later(async move {
-                match membership::ensure_group(&broker, &group).await.and_then(|_| serve(&broker, pull)) {
+                if let Err(refusal) = membership::ensure_group(&broker, &group).await {
+                    // Reading must go on where nothing can be written; the heartbeat makes the group later.
+                    tracing::warn!(group, code = refusal.code, remark = ?refusal.remark, "a group cannot be made");
+                }
+                match serve(&broker, pull) {
                     Ok(Reply::Now(answer)) | Err(answer) => answer,
                     Ok(Reply::Later(answer)) => answer.await,
                 }
@@ -164,14 +168,18 @@ fn filter(
     }
 }
 
+/// Keeps the offset that came with a pull; mostly it is the one that is known already.
 fn commit(broker: &Broker, fields: &Fields<'_>, group: &str, pull: &Pull) -> Result<(), Response> {
     let sys_flag: i32 = fields.number("sysFlag")?.unwrap_or(0);
-    if sys_flag & FLAG_COMMIT != 0
-        && let Some(offset) =
-            fields.number::<i64>("commitOffset")?.and_then(|offset| u64::try_from(offset).ok())
-    {
-        // Losing it means a redelivery, so nobody waits for it.
-        drop(broker.store.commit_offset(group, &pull.wanted.topic, pull.wanted.queue, offset)?);
+    let offset = fields.number::<i64>("commitOffset")?.and_then(|offset| u64::try_from(offset).ok());
+    let Some(offset) = offset.filter(|_| sys_flag & FLAG_COMMIT != 0) else { return Ok(()) };
+    let Wanted { topic, queue, .. } = &pull.wanted;
+    if broker.store.committed_offset(group, topic, *queue) == Some(offset) {
+        return Ok(());
+    }
+    // Losing it means a redelivery, so nobody waits for it, and a full disk does not keep anybody from reading.
+    if let Err(error) = broker.store.commit_offset(group, topic, *queue, offset) {
+        tracing::debug!(group, topic, queue, %error, "an offset that came with a pull is not kept");
     }
     Ok(())
 }
