@@ -18,9 +18,7 @@ use crate::{
     clock::Clock,
     holds::Holds,
     locks::{self, Locks},
-    membership,
-    message_id::UniqueIds,
-    names, namesrv, offsets,
+    membership, names, namesrv, offsets,
     peer::{Peer, Port},
     pull,
     remoting::{
@@ -28,6 +26,7 @@ use crate::{
         codes::{request as codes, response},
     },
     retry, send, topics,
+    unique_ids::UniqueIds,
 };
 
 /// What the broker is told at start.
@@ -145,7 +144,7 @@ impl Broker {
             codes::LOCK_BATCH_MQ => locks::lock(self, request),
             codes::UNLOCK_BATCH_MQ => locks::unlock(self, request),
             codes::CHECK_CLIENT_CONFIG => membership::check_client(request),
-            codes::CONSUMER_SEND_MSG_BACK => retry::handle(self, request),
+            codes::CONSUMER_SEND_MSG_BACK => retry::handle(self, peer, request),
             codes::UPDATE_AND_CREATE_TOPIC => topics::update(self, request),
             codes::GET_TOPIC_CONFIG => topics::get(self, request),
             other => Err(unsupported(other)),
@@ -154,10 +153,10 @@ impl Broker {
 
     /// A topic's settings; the default topic exists without being stored while topics are created by sends.
     #[must_use]
-    pub fn topic(&self, name: &str) -> Option<TopicConfig> {
+    pub fn topic(&self, name: &str) -> Option<Arc<TopicConfig>> {
         let found = self.store.topic(name);
         if found.is_none() && name == names::DEFAULT_TOPIC && self.settings.auto_create_topics {
-            return Some(topics::default_topic(self.settings.default_queues));
+            return Some(Arc::new(topics::default_topic(self.settings.default_queues)));
         }
         found
     }
@@ -167,13 +166,14 @@ impl Broker {
     /// # Errors
     ///
     /// The refusal to send where the store cannot create it.
-    pub async fn ensure_topic(&self, config: TopicConfig) -> Result<TopicConfig, Response> {
+    pub async fn ensure_topic(&self, config: TopicConfig) -> Result<Arc<TopicConfig>, Response> {
         let _one_at_a_time = self.creating.lock().await;
         if let Some(found) = self.store.topic(&config.name) {
             return Ok(found);
         }
         tracing::info!(topic = config.name, queues = config.write_queues, "creating a topic");
-        let (store, new) = (self.store.clone(), config.clone());
+        let config = Arc::new(config);
+        let (store, new) = (self.store.clone(), Arc::clone(&config));
         blocking(move || store.put_topic(&new)).await?;
         Ok(config)
     }

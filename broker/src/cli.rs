@@ -1,12 +1,18 @@
 //! The command line: what was asked, and what the person at the terminal is told.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    ffi::OsString, io::Write, net::SocketAddr, path::PathBuf, pin::pin, process::ExitCode, sync::Arc,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep},
+};
 use tracing_subscriber::EnvFilter;
 
-use mainspring::{Store, Wait};
+use mainspring::{ErrorKind, Store, Wait};
 
 use crate::{
     broker::{Broker, Settings},
@@ -20,6 +26,8 @@ use crate::{
 const FAILED: u8 = 1;
 /// What was asked makes no sense.
 const USAGE: u8 = 2;
+/// Somebody who waits for the store to open hears of it this often.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A RocketMQ-compatible broker in one binary: name service, broker and timers.
 #[derive(Debug, Parser)]
@@ -106,8 +114,7 @@ async fn run(config: &Config, open: Open) -> Result<(), String> {
     let names_at = listeners.name_service_address().map_err(|e| e.to_string())?;
     let advertised = config.advertised(broker_at);
     let holds = Holds::new();
-    let store = open(config, advertised, Arc::clone(&holds))
-        .map_err(|e| format!("cannot open the store in {}: {e}", config.data_dir.display()))?;
+    let store = open_aloud(config, open, advertised, Arc::clone(&holds)).await?;
     let settings = Settings {
         broker_name: config.broker_name.clone(),
         cluster_name: config.cluster_name.clone(),
@@ -123,12 +130,13 @@ async fn run(config: &Config, open: Open) -> Result<(), String> {
     };
     let stop = stop_signal().map_err(|e| format!("cannot wait for signals: {e}"))?;
     let broker = Broker::new(store.clone(), holds, Arc::new(RuntimeClock::start()), settings);
-    print!("{}", greeting(config, broker_at, names_at));
+    say(&greeting(config, broker_at, names_at));
     server::run(broker, listeners, stop).await;
+    say("no client is connected any more; writing the rest to disk\n");
     let closed = tokio::task::spawn_blocking(move || store.close()).await;
     match closed {
         Ok(Ok(())) => {
-            println!("stopped; everything is on disk");
+            say("stopped; everything is on disk\n");
             Ok(())
         }
         Ok(Err(error)) => Err(format!("the store did not close cleanly: {error}")),
@@ -136,21 +144,84 @@ async fn run(config: &Config, open: Open) -> Result<(), String> {
     }
 }
 
+/// Opens the store, and says so while it takes long and what it found.
+async fn open_aloud(
+    config: &Config,
+    open: Open,
+    advertised: std::net::SocketAddrV4,
+    holds: Arc<Holds>,
+) -> Result<Store, String> {
+    let directory = config.data_dir.display();
+    let own = config.clone();
+    let mut opening = pin!(tokio::task::spawn_blocking(move || open(&own, advertised, holds)));
+    let started = Instant::now();
+    let opened = loop {
+        tokio::select! {
+            opened = &mut opening => break opened,
+            () = sleep(PROGRESS_INTERVAL) => {
+                let seconds = started.elapsed().as_secs();
+                tracing::info!(%directory, seconds, "still opening: the log's end is read and checked again");
+            }
+        }
+    };
+    let store = match opened {
+        Ok(Ok(store)) => store,
+        Ok(Err(error)) => {
+            let advice = advice(&error);
+            return Err(format!("cannot open the store in {directory}: {error}; {advice}"));
+        }
+        Err(_) => return Err(format!("opening the store in {directory} panicked; nothing was served")),
+    };
+    let report = store.report();
+    if !report.clean {
+        tracing::info!(
+            walked_bytes = report.walked_bytes,
+            applied_frames = report.applied_frames,
+            rewritten_bytes = report.rewritten_bytes,
+            left_out_frames = report.left_out.0,
+            ms = started.elapsed().as_millis(),
+            "the store was not closed in order and is recovered"
+        );
+    }
+    Ok(store)
+}
+
+/// What the person who started the broker can do about a store that does not open.
+fn advice(error: &mainspring::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::Locked => "stop that process, or name another directory with --data-dir",
+        ErrorKind::Version => {
+            "run the version of mainspring that wrote it, or name another directory with --data-dir"
+        }
+        ErrorKind::Corrupt => "nothing was changed; bring the directory back from a copy",
+        ErrorKind::Full => "free some space there, or name another directory with --data-dir",
+        ErrorKind::Invalid => "change that setting",
+        _ => "name a directory that this user can write to with --data-dir",
+    }
+}
+
+/// Writes to standard output; that nobody reads it is no reason to stop.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// Ends with the first interrupt or termination; a second one ends the process at once, which the store survives.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        println!("stopping; once more to stop at once");
+        let name = tokio::select! {
+            _ = interrupt.recv() => "interrupt",
+            _ = terminate.recv() => "SIGTERM",
+        };
+        say(&format!("{name}: answering what is under way, then stopping; once more to stop at once\n"));
         tokio::spawn(async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
+            say("stopped at once; the next start reads the end of the log again\n");
             std::process::exit(i32::from(FAILED));
         });
     })
@@ -166,6 +237,14 @@ fn greeting(config: &Config, broker: SocketAddr, names: SocketAddr) -> String {
     };
     let version = env!("CARGO_PKG_VERSION");
     let advertised = config.advertised(broker);
+    let dial =
+        if names.ip().is_unspecified() { SocketAddr::from((*advertised.ip(), names.port())) } else { names };
+    let topics = if config.auto_create_topics {
+        "topics appear with their first message"
+    } else {
+        "topics must be created by an administrator"
+    };
+    let program = std::env::args().next().unwrap_or_else(|| String::from("mainspring"));
     format!(
         "mainspring {version}\n\
          \x20 name service  {names}\n\
@@ -173,9 +252,9 @@ fn greeting(config: &Config, broker: SocketAddr, names: SocketAddr) -> String {
          \x20 data          {}\n\
          \x20 commit        {commit}\n\
          Try next:\n\
-         \x20 point any RocketMQ client at {names}; topics appear with their first message\n\
+         \x20 point any RocketMQ client at {dial}; {topics}\n\
          \x20 stop with Ctrl-C and start again: messages, offsets and timers are still there\n\
-         \x20 mainspring serve --help\n",
+         \x20 {program} serve --help\n",
         config.broker_name,
         config.cluster_name,
         directory.display(),
@@ -218,8 +297,14 @@ mod tests {
     fn the_greeting_says_where_and_what() {
         let config = Config::new(Given::default()).unwrap();
         let text = greeting(&config, config.broker_listen, config.namesrv_listen);
-        for part in ["127.0.0.1:9876", "127.0.0.1:10911", "/data", "flushed", "serve --help"] {
+        for part in ["127.0.0.1:9876", "127.0.0.1:10911", "/data", "flushed", "first message", "serve --help"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
+        let given =
+            Given { auto_create_topics: Some(false), ..Given::parse("advertise = \"192.0.2.7\"").unwrap() };
+        let everywhere = "0.0.0.0:9876".parse().unwrap();
+        let text = greeting(&Config::new(given).unwrap(), config.broker_listen, everywhere);
+        assert!(text.contains("client at 192.0.2.7:9876; topics must be created"), "{text}");
     }
 }

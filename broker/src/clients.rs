@@ -9,7 +9,8 @@
 //! The registry knows no time of its own: callers pass elapsed milliseconds.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -25,6 +26,8 @@ use crate::{
 
 /// A client not heard for so long is dropped.
 pub const EXPIRE_AFTER_MS: u64 = 120_000;
+/// Above so many topics it is not remembered any more which ones a group reads.
+const TOPICS_READ_MAX: usize = 1024;
 
 /// What a group wants of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,16 @@ struct ConsumerGroup {
     model: MessageModel,
     members: BTreeMap<u64, Member>,
     subscriptions: HashMap<String, Subscription>,
+    /// Every topic that its members wanted or pulled since the first of them came.
+    topics_read: HashSet<String>,
+}
+
+impl ConsumerGroup {
+    fn reads(&mut self, topic: &str) {
+        if self.topics_read.len() <= TOPICS_READ_MAX && !self.topics_read.contains(topic) {
+            self.topics_read.insert(topic.to_owned());
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -171,6 +184,34 @@ impl Clients {
         Ok(group.subscriptions.get(topic).cloned())
     }
 
+    /// Remembers that a group pulls a topic, be it subscribed or not.
+    pub fn pulls(&self, group: &str, topic: &str) {
+        if let Some(group) = self.0.lock().consumers.get_mut(group) {
+            group.reads(topic);
+        }
+    }
+
+    /// Whether a group surely did not read a topic since its members came. False in every doubt: nobody is
+    /// online, `member` is none of those online, nothing or too much is known of what they read.
+    #[must_use]
+    pub fn never_read(&self, group: &str, topic: &str, member: Option<&Peer>) -> bool {
+        let groups = self.0.lock();
+        groups.consumers.get(group).is_some_and(|group| {
+            let known = 1..=TOPICS_READ_MAX;
+            member.is_none_or(|peer| group.members.contains_key(&peer.id))
+                && known.contains(&group.topics_read.len())
+                && !group.topics_read.contains(topic)
+        })
+    }
+
+    /// Client ids of a group's members at an address.
+    #[must_use]
+    pub fn consumer_ids_at(&self, group: &str, ip: IpAddr) -> Vec<String> {
+        let groups = self.0.lock();
+        let members = groups.consumers.get(group).into_iter().flat_map(|group| group.members.values());
+        members.filter(|m| m.peer.address.ip() == ip).map(|m| m.client_id.clone()).collect()
+    }
+
     /// Producers and consumers online, by connection and group.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
@@ -202,6 +243,7 @@ fn join(members: &mut BTreeMap<u64, Member>, peer: &Arc<Peer>, client_id: &str, 
 fn update_subscriptions(group: &mut ConsumerGroup, data: &ConsumerData) -> bool {
     let mut changed = false;
     for subscription in &data.subscriptions {
+        group.reads(&subscription.topic);
         let new = Subscription::new(subscription);
         match group.subscriptions.get_mut(&subscription.topic) {
             None => {
@@ -291,6 +333,25 @@ mod tests {
         clients.heartbeat(&a, &beat("a", "y", 6), 0);
         assert_eq!(clients.subscription("G", "T").unwrap().unwrap().filter, TagFilter::parse("y").into());
         assert_eq!((told(&mut queue), clients.subscription("G", "U")), (1, Ok(None)));
+    }
+
+    #[test]
+    fn what_a_group_never_read_is_known_only_without_doubt() {
+        let clients = Clients::default();
+        let (a, _keep_a) = peer(1);
+        let (b, _keep_b) = peer(2);
+        assert!(!clients.never_read("G", "U", Some(&a)), "nobody is online");
+        clients.heartbeat(&a, &beat("a", "*", 1), 0);
+        assert!(clients.never_read("G", "U", Some(&a)) && clients.never_read("G", "U", None));
+        assert!(!clients.never_read("G", "T", Some(&a)), "it is subscribed");
+        assert!(!clients.never_read("G", "U", Some(&b)), "a stranger may know more");
+        clients.pulls("G", "U");
+        assert!(!clients.never_read("G", "U", Some(&a)), "it was pulled");
+        for i in 0..2 * TOPICS_READ_MAX {
+            clients.pulls("G", &i.to_string());
+        }
+        assert!(!clients.never_read("G", "V", Some(&a)), "too many to remember");
+        assert_eq!(clients.consumer_ids_at("G", a.address.ip()), ["a"]);
     }
 
     #[test]

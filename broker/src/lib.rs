@@ -6,7 +6,6 @@
 //! Map: [`remoting`] is the protocol as pure functions over bytes; [`server`] the sockets; [`broker`] what handlers
 //! share; one module each for sends, pulls, offsets, failed messages, membership, topics and routes.
 
-pub mod batch;
 pub mod broker;
 pub mod cli;
 pub mod clients;
@@ -19,16 +18,15 @@ pub mod holds;
 pub mod locks;
 mod loose;
 mod membership;
-pub mod message_id;
 pub mod names;
 mod namesrv;
 mod offsets;
 pub mod outgoing;
 pub mod peer;
-pub mod properties;
 mod pull;
 pub mod remoting;
 mod retry;
 mod send;
 pub mod server;
 mod topics;
+mod unique_ids;

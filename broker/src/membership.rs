@@ -65,12 +65,13 @@ async fn set_up(broker: &Broker, group: String, model: MessageModel) -> Result<(
 }
 
 /// Gives a group that exists, creating it with RocketMQ's defaults where it does not.
-pub(crate) async fn ensure_group(broker: &Broker, group: &str) -> Result<GroupConfig, Response> {
+pub(crate) async fn ensure_group(broker: &Broker, group: &str) -> Result<Arc<GroupConfig>, Response> {
     if let Some(found) = broker.store.group(group) {
         return Ok(found);
     }
-    let config = GroupConfig { attempts_max: broker.settings.attempts_max, ..GroupConfig::new(group) };
-    let (store, new) = (broker.store.clone(), config.clone());
+    let attempts_max = broker.settings.attempts_max;
+    let config = Arc::new(GroupConfig { attempts_max, ..GroupConfig::new(group) });
+    let (store, new) = (broker.store.clone(), Arc::clone(&config));
     blocking(move || store.put_group(&new)).await?;
     Ok(config)
 }

@@ -1,32 +1,34 @@
-//! Names of topics and groups that mean something to RocketMQ, and which names may be given.
+//! Names of topics and groups that mean something to RocketMQ, and which names clients may give.
 
 use std::borrow::Cow;
+
+use mainspring::record::{
+    RecordError, check_topic as check_record_topic,
+    layout::{DEAD_LETTER_PREFIX, RETRY_PREFIX, TOPIC_BYTES_MAX},
+};
 
 use crate::remoting::{Response, codes::response};
 
 /// Topic that stands for "any topic that does not exist yet".
 pub const DEFAULT_TOPIC: &str = "TBW102";
-/// Before the group in the name of its retry topic.
-pub const RETRY_PREFIX: &str = "%RETRY%";
-/// Before the group in the name of its dead-letter topic.
-pub const DEAD_LETTER_PREFIX: &str = "%DLQ%";
-/// Longest name of a topic.
-pub const TOPIC_BYTES_MAX: usize = 127;
+/// Longest name of a group: its retry topic still has a name that every client reads.
+const GROUP_BYTES_MAX: usize = TOPIC_BYTES_MAX - RETRY_PREFIX.len();
 
 /// Topics that only the broker writes to.
-const RESERVED: [&str; 6] = [
+const RESERVED: [&str; 7] = [
     "SCHEDULE_TOPIC_XXXX",
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
     "TRANS_CHECK_MAX_TIME_TOPIC",
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
+    "rmq_sys_wheel_timer",
 ];
 
 /// Whether clients may not send to a topic of this name.
 #[must_use]
 pub fn is_reserved(topic: &str) -> bool {
-    RESERVED.contains(&topic) || topic == "rmq_sys_wheel_timer"
+    RESERVED.contains(&topic)
 }
 
 /// Checks that a name can be a topic's.
@@ -35,26 +37,34 @@ pub fn is_reserved(topic: &str) -> bool {
 ///
 /// The refusal to send: 13 for its length, 1 for its characters.
 pub fn check_topic(topic: &str) -> Result<(), Response> {
-    if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
-        let text = format!("a topic's name has 1 to {TOPIC_BYTES_MAX} characters, this one {}", topic.len());
-        return Err(Response::refuse(response::MESSAGE_ILLEGAL, text));
-    }
-    if !topic.bytes().all(is_name_byte) {
-        let text = format!("the topic {} holds characters outside of [%|a-zA-Z0-9_-]", shown(topic));
-        return Err(Response::refuse(response::SYSTEM_ERROR, text));
-    }
-    Ok(())
+    check_record_topic(topic).map_err(|error| match error {
+        RecordError::Range { min, max, found, .. } => {
+            let text = format!("a topic's name has {min} to {max} characters, this one {found}");
+            Response::refuse(response::MESSAGE_ILLEGAL, text)
+        }
+        _ => {
+            let text = format!("the topic {} holds characters outside of [%|a-zA-Z0-9_-]", shown(topic));
+            Response::refuse(response::SYSTEM_ERROR, text)
+        }
+    })
 }
 
 /// Checks that a name can be a group's.
 #[must_use]
 pub fn is_group(group: &str) -> bool {
-    let longest = TOPIC_BYTES_MAX - RETRY_PREFIX.len();
-    (1..=longest).contains(&group.len()) && group.bytes().all(is_name_byte)
+    group.len() <= GROUP_BYTES_MAX && check_record_topic(group).is_ok()
 }
 
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'|' | b'_' | b'-')
+/// The group whose retry topic this is.
+#[must_use]
+pub fn group_of_retry_topic(topic: &str) -> Option<&str> {
+    topic.strip_prefix(RETRY_PREFIX)
+}
+
+/// Whether the topic holds the failed messages of a group: those to be tried again, or those given up on.
+#[must_use]
+pub fn is_of_failures(topic: &str) -> bool {
+    topic.starts_with(RETRY_PREFIX) || topic.starts_with(DEAD_LETTER_PREFIX)
 }
 
 /// A name for an error text: short, and without anything that moves a terminal.
@@ -91,7 +101,9 @@ mod tests {
         assert_eq!(check_topic(&"t".repeat(128)).unwrap_err().code, 13);
         assert_eq!(check_topic("a b").unwrap_err().code, 1);
         assert!(is_reserved("SCHEDULE_TOPIC_XXXX"));
-        assert!(is_group("g") && !is_group("") && !is_group(&"g".repeat(121)));
+        assert!(is_group("g") && is_group(&"g".repeat(119)));
+        assert!(!is_group("") && !is_group(&"g".repeat(121)) && !is_group("a b"));
+        assert_eq!(group_of_retry_topic("%RETRY%ns%g"), Some("ns%g"));
         assert_eq!(shown("a\u{1b}[2J"), "a\\u{1b}[2J");
     }
 }

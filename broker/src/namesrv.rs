@@ -55,7 +55,7 @@ pub(crate) fn cluster(broker: &Broker, request: &Request<'_>) -> Handled {
 pub(crate) fn topic_list(broker: &Broker) -> Handled {
     let mut topics: Vec<String> = broker.store.topics().into_iter().map(|topic| topic.name).collect();
     if let Some(default) = broker.topic(names::DEFAULT_TOPIC) {
-        topics.push(default.name);
+        topics.push(default.name.clone());
     }
     topics.sort_unstable();
     topics.dedup();

@@ -3,15 +3,17 @@
 //! Removed: handles of earlier deliveries, and everything that says *when*, for a delayed record is stored as it will be
 //! delivered. Added: a unique key where there is none, and where the message went. All others stay as written.
 
-use crate::{
-    broker::Settings,
-    message_id::UniqueIds,
-    properties::{self, name},
-    remoting::{Response, codes::response},
+use mainspring::record::{
+    layout::PROPERTIES_BYTES_MAX,
+    properties::{self as name, pairs, put},
 };
 
-/// Longest property text that a record holds.
-pub const PROPERTIES_BYTES_MAX: usize = 32_767;
+use crate::{
+    broker::Settings,
+    remoting::{Response, codes::response},
+    unique_ids::UniqueIds,
+};
+
 /// Region that clients expect in properties and answers.
 pub const REGION: &str = "DefaultRegion";
 
@@ -30,7 +32,7 @@ pub enum Due {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
     /// The text to store.
-    pub text: String,
+    pub text: Vec<u8>,
     /// The unique key, given or made.
     pub unique_key: Option<String>,
     /// When to deliver.
@@ -61,10 +63,10 @@ pub fn prepare(
     settings: &Settings,
     keys: (&UniqueIds, Keys),
 ) -> Result<Prepared, Response> {
-    let mut text = String::with_capacity(given.len() + 128);
+    let mut text = Vec::with_capacity(given.len() + 128);
     let (mut unique_key, mut wait, mut transactional) = (None, true, false);
     let mut delay = Delay::default();
-    for (key, value) in properties::pairs(given) {
+    for (key, value) in pairs(given.as_bytes()) {
         match key {
             name::POP_CK | name::CLUSTER | name::MSG_REGION | name::TRACE_ON => continue,
             name::DELAY => delay.level = value.trim().parse().unwrap_or(0),
@@ -78,18 +80,18 @@ pub fn prepare(
                     name::TRAN_MSG => transactional = value.eq_ignore_ascii_case("true"),
                     _ => {}
                 }
-                properties::put(&mut text, key, value);
+                put(&mut text, key, value);
             }
         }
     }
     if unique_key.is_none() && keys.1 == Keys::Make {
         let made = keys.0.next(now_ms);
-        properties::put(&mut text, name::UNIQ_KEY, &made);
+        put(&mut text, name::UNIQ_KEY, &made);
         unique_key = Some(made);
     }
-    properties::put(&mut text, name::MSG_REGION, REGION);
-    properties::put(&mut text, name::TRACE_ON, "true");
-    properties::put(&mut text, name::CLUSTER, &settings.cluster_name);
+    put(&mut text, name::MSG_REGION, REGION);
+    put(&mut text, name::TRACE_ON, "true");
+    put(&mut text, name::CLUSTER, &settings.cluster_name);
     if text.len() > PROPERTIES_BYTES_MAX {
         let why = format!("the properties have {} bytes, {PROPERTIES_BYTES_MAX} are allowed", text.len());
         return Err(Response::refuse(response::MESSAGE_ILLEGAL, why));
@@ -154,10 +156,7 @@ mod tests {
             message_bytes_max: 4 << 20,
             attempts_max: 16,
         };
-        let mut text = String::new();
-        for (name, value) in pairs {
-            properties::put(&mut text, name, value);
-        }
+        let text: String = pairs.iter().map(|(name, value)| format!("{name}\u{1}{value}\u{2}")).collect();
         prepare(&text, NOW, &settings, (&UniqueIds::new(Ipv4Addr::LOCALHOST, 1, 1), keys))
     }
 
@@ -170,11 +169,11 @@ mod tests {
         let given = [("KEYS", "k"), ("POP_CK", "x"), ("DELAY", "3"), ("CLUSTER", "other"), ("WAIT", "false")];
         let made = run(&given, Keys::Make).unwrap();
         let key = made.unique_key.clone().unwrap();
-        assert_eq!(properties::get(&made.text, "UNIQ_KEY"), Some(key.as_str()));
-        assert_eq!(properties::get(&made.text, "CLUSTER"), Some("c"));
-        assert_eq!(properties::get(&made.text, "TRACE_ON"), Some("true"));
+        assert_eq!(name::get(&made.text, "UNIQ_KEY"), Some(key.as_str()));
+        assert_eq!(name::get(&made.text, "CLUSTER"), Some("c"));
+        assert_eq!(name::get(&made.text, "TRACE_ON"), Some("true"));
         for gone in ["POP_CK", "DELAY"] {
-            assert_eq!(properties::get(&made.text, gone), None, "{gone}");
+            assert_eq!(name::get(&made.text, gone), None, "{gone}");
         }
         assert!(!made.wait && !made.transactional);
         let kept = run(&[("UNIQ_KEY", "u"), ("TRAN_MSG", "true")], Keys::Make).unwrap();

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
-    sync::atomic::{AtomicI32, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, Ordering},
 };
 
 use tokio::sync::mpsc;
@@ -39,6 +39,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Where it connected.
     pub port: Port,
+    /// Whether the log has its warning about this client.
+    warned: AtomicBool,
     pushes: mpsc::Sender<Push>,
     opaque: AtomicI32,
 }
@@ -48,7 +50,13 @@ impl Peer {
     #[must_use]
     pub fn new(id: u64, address: SocketAddr, port: Port) -> (Self, mpsc::Receiver<Push>) {
         let (pushes, queue) = mpsc::channel(PUSHES_MAX);
-        (Self { id, address, port, pushes, opaque: AtomicI32::new(0) }, queue)
+        let warned = AtomicBool::new(false);
+        (Self { id, address, port, warned, pushes, opaque: AtomicI32::new(0) }, queue)
+    }
+
+    /// True the first time: one warning about a client is enough.
+    pub fn first_warning(&self) -> bool {
+        !self.warned.swap(true, Ordering::Relaxed)
     }
 
     /// Queues a one-way request; false if the client is gone or does not read.

@@ -4,10 +4,14 @@
 //! Clients send 36 to the name-service port when they know no master (RocketMQ #8963). There it is served only where
 //! this broker surely owns the record; any doubt is answered with "not supported", which makes the client send a copy
 //! of the message to the retry topic. Success is never answered without an append, for the message would be lost.
+//!
+//! A client may name any position of the log. One that is no message's is refused by the store; one of a topic that the
+//! group never read is refused here. What a group reads is known from its heartbeats, its pulls and its progress; where
+//! all three may have a gap, the request is served, since C++ clients lose a message whose 36 is refused.
 
 use std::sync::Arc;
 
-use mainspring::{ErrorKind, Failed, Failure, Offset, Result};
+use mainspring::{ErrorKind, Failed, Failure, Offset, Result, record::Record};
 
 use crate::{
     broker::{Broker, Counters, unsupported, when_decided},
@@ -20,7 +24,12 @@ use crate::{
 };
 
 /// On the broker port.
-pub(crate) fn handle(broker: &Broker, request: &Request<'_>) -> Handled {
+pub(crate) fn handle(broker: &Broker, peer: &Peer, request: &Request<'_>) -> Handled {
+    consume_failed(broker, Some(peer), request)
+}
+
+/// `member` is the connection that must belong to the group for its word on what it reads to count.
+fn consume_failed(broker: &Broker, member: Option<&Peer>, request: &Request<'_>) -> Handled {
     let fields = request.fields();
     let group = fields.required("group")?;
     if broker.store.group(group).is_none() {
@@ -37,8 +46,34 @@ pub(crate) fn handle(broker: &Broker, request: &Request<'_>) -> Handled {
         origin_message_id: named("originMsgId"),
         origin_topic: named("originTopic"),
     };
+    check_reader(broker, group, failure.offset, member)?;
     let pending = broker.store.consume_failed(&failure).map_err(refusal)?;
     Ok(when_decided(pending, answer))
+}
+
+/// Refuses a record of a topic that the group surely never read.
+fn check_reader(
+    broker: &Broker,
+    group: &str,
+    offset: Offset,
+    member: Option<&Peer>,
+) -> std::result::Result<(), Response> {
+    let bytes = broker.store.record_at(offset).map_err(refusal)?;
+    let refuse = |text| Response::refuse(response::SYSTEM_ERROR, text);
+    let record = Record::parse(&bytes).map_err(|e| refuse(format!("no message at {offset}: {e}")))?;
+    let topic = record.topic();
+    let its_own = names::group_of_retry_topic(topic) == Some(group);
+    if its_own || !broker.clients.never_read(group, topic, member) || has_progress(broker, group, topic) {
+        return Ok(());
+    }
+    Err(refuse(format!(
+        "the message at {offset} is of the topic {topic}, which the consumer group {group} never read"
+    )))
+}
+
+fn has_progress(broker: &Broker, group: &str, topic: &str) -> bool {
+    let queues = broker.store.topic(topic).map_or(0, |config| config.read_queues);
+    (0..queues).any(|queue| broker.store.committed_offset(group, topic, queue).is_some())
 }
 
 fn answer(result: Result<Failed>) -> Response {
@@ -61,22 +96,31 @@ fn refusal(error: mainspring::Error) -> Response {
 /// On the name-service port.
 pub(crate) fn misdirected(broker: &Arc<Broker>, peer: &Peer, request: &Request<'_>) -> Handled {
     let fields = request.fields();
-    let group = names::shown(fields.get("group").unwrap_or_default()).into_owned();
     Counters::count(&broker.counters.misdirected_send_backs);
-    tracing::warn!(
-        client = %peer.address, group, language = %names::shown(&request.header.language),
-        version = request.header.version,
-        "a client sent a failed message to the name-service port; clients from 5.3.2 on do not"
-    );
+    warn(broker, peer, request);
     let ours = fields.get("bname").is_none_or(|name| name.is_empty() || name == broker.settings.broker_name);
     if !ours {
         return Err(unsupported(codes::CONSUMER_SEND_MSG_BACK));
     }
     let doubt =
         |answer: Response| if answer.code == 0 { answer } else { unsupported(codes::CONSUMER_SEND_MSG_BACK) };
-    match handle(broker, request) {
+    match consume_failed(broker, None, request) {
         Ok(Reply::Now(answer)) => Ok(Reply::Now(doubt(answer))),
         Ok(Reply::Later(answer)) => Ok(Reply::later(async move { doubt(answer.await) })),
         Err(refusal) => Err(doubt(refusal)),
     }
+}
+
+/// Says once for each connection which client does this; the counter has how often.
+fn warn(broker: &Broker, peer: &Peer, request: &Request<'_>) {
+    if !peer.first_warning() {
+        return;
+    }
+    let group = request.fields().get("group").unwrap_or_default();
+    let clients = broker.clients.consumer_ids_at(group, peer.address.ip()).join(",");
+    tracing::warn!(
+        address = %peer.address, client = %names::shown(&clients), group = %names::shown(group),
+        language = %names::shown(&request.header.language), version = request.header.version,
+        "a client sent a failed message to the name-service port; clients from 5.3.2 on do not"
+    );
 }

@@ -9,15 +9,23 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use mainspring::{Ack, Draft, PERM_WRITE, Result as StoreResult, Scheduled, TopicConfig, Wait};
+use mainspring::{
+    Ack, Draft, PERM_WRITE, Result as StoreResult, Scheduled, TopicConfig, Wait,
+    record::{
+        Batch, MessageId,
+        layout::{
+            COMPRESSED, COMPRESSION_MASK, MULTI_TAGS, PROPERTIES_BYTES_MAX, TRANSACTION_MASK,
+            TRANSACTION_PREPARED,
+        },
+        properties,
+    },
+};
 
 use crate::{
-    batch,
     broker::{Broker, when_decided},
-    message_id, names, offsets,
-    outgoing::{self, Due, Keys, PROPERTIES_BYTES_MAX, Prepared},
+    names, offsets,
+    outgoing::{self, Due, Keys, Prepared},
     peer::Peer,
-    properties,
     remoting::{
         Handled, Reply, Request, Response, Value,
         codes::{VERSION_CLIENT_ATTEMPTS_MAX, request as codes, response},
@@ -26,11 +34,9 @@ use crate::{
 };
 
 /// System flag bits that a producer decides: compression and many tags. The others say how a record is laid out.
-const SYS_FLAG_KEPT: i32 = 0x703;
-/// Bits of the system flag with the part in a transaction.
-const SYS_FLAG_TRANSACTION: i32 = 0xC;
-/// The first half of a transaction.
-const SYS_FLAG_PREPARED: i32 = 0x4;
+const SYS_FLAG_KEPT: i32 = COMPRESSED | MULTI_TAGS | COMPRESSION_MASK;
+/// Most messages in one batch.
+const BATCH_MESSAGES_MAX: usize = 16_384;
 
 /// Names of the fields of a send.
 struct Names {
@@ -139,7 +145,7 @@ fn read(
     check_sizes(broker, &request.body, given)?;
 
     let mut dead = false;
-    if let Some(group) = topic.strip_prefix(names::RETRY_PREFIX) {
+    if let Some(group) = names::group_of_retry_topic(&topic) {
         let config = broker.store.group(group).ok_or_else(|| offsets::no_group(group))?;
         let clients = fields.number(names.attempts_max)?;
         let honoured = clients.filter(|_| request.header.version >= VERSION_CLIENT_ATTEMPTS_MAX);
@@ -150,8 +156,8 @@ fn read(
     }
     let is_batch = request.header.code == codes::SEND_BATCH_MESSAGE || fields.truth(names.batch);
     let (transaction_id, content) = if is_batch {
-        let key = properties::get(given, properties::name::UNIQ_KEY).map(str::to_owned);
-        (key, Content::Many(read_batch(broker, request.body.clone(), &topic)?))
+        let key = properties::get(given.as_bytes(), properties::UNIQ_KEY).map(str::to_owned);
+        (key, Content::Many(read_batch(broker, &request.body, &topic)?))
     } else {
         let now_ms = broker.store.now_ms();
         let mut prepared = outgoing::prepare(given, now_ms, &broker.settings, (&broker.ids, Keys::Make))?;
@@ -192,7 +198,7 @@ fn check_sizes(broker: &Broker, body: &[u8], properties: &str) -> std::result::R
 }
 
 fn refuse_transaction(sys_flag: i32, marked: bool) -> std::result::Result<(), Response> {
-    if marked || sys_flag & SYS_FLAG_TRANSACTION == SYS_FLAG_PREPARED {
+    if marked || sys_flag & TRANSACTION_MASK == TRANSACTION_PREPARED {
         let text = "this broker does not take transactional messages yet";
         return Err(Response::refuse(response::NO_PERMISSION, text));
     }
@@ -201,24 +207,28 @@ fn refuse_transaction(sys_flag: i32, marked: bool) -> std::result::Result<(), Re
 
 fn read_batch(
     broker: &Broker,
-    body: Bytes,
+    body: &Bytes,
     topic: &str,
 ) -> std::result::Result<Vec<(i32, Bytes, Prepared)>, Response> {
-    let illegal = |text| Err(Response::refuse(response::MESSAGE_ILLEGAL, text));
-    if topic.starts_with(names::RETRY_PREFIX) || topic.starts_with(names::DEAD_LETTER_PREFIX) {
-        return illegal("a batch cannot go to a retry topic");
+    let illegal = |text: String| Response::refuse(response::MESSAGE_ILLEGAL, text);
+    if names::is_of_failures(topic) {
+        return Err(illegal(String::from("a batch cannot go to a retry topic")));
     }
     let now_ms = broker.store.now_ms();
     let mut messages = Vec::new();
-    for item in batch::decode(body)? {
-        let Ok(text) = std::str::from_utf8(&item.properties) else {
-            return illegal("the properties of a message in the batch are not UTF-8");
-        };
+    for message in Batch::new(body) {
+        let message = message.map_err(|e| illegal(format!("the batch does not decode: {e}")))?;
+        let text = std::str::from_utf8(message.properties)
+            .map_err(|_| illegal(String::from("the properties of a message in the batch are not UTF-8")))?;
         let prepared = outgoing::prepare(text, now_ms, &broker.settings, (&broker.ids, Keys::Leave))?;
         if prepared.due != Due::Now || prepared.transactional {
-            return illegal("a message in a batch cannot be delayed or part of a transaction");
+            let text = "a message in a batch cannot be delayed or part of a transaction";
+            return Err(illegal(text.into()));
         }
-        messages.push((item.flag, item.body, prepared));
+        if messages.len() == BATCH_MESSAGES_MAX {
+            return Err(illegal(format!("the batch holds more than {BATCH_MESSAGES_MAX} messages")));
+        }
+        messages.push((message.flag, body.slice_ref(message.body), prepared));
     }
     Ok(messages)
 }
@@ -240,7 +250,7 @@ fn store(broker: &Arc<Broker>, send: Send, config: &TopicConfig) -> Handled {
     };
     match &send.content {
         Content::One { flag, body, prepared } => {
-            let draft = draft(*flag, &body[..], prepared.text.as_bytes());
+            let draft = draft(*flag, &body[..], &prepared.text);
             let wait = wait(broker, prepared.wait);
             let due_ms = match prepared.due {
                 Due::Now => {
@@ -257,7 +267,7 @@ fn store(broker: &Arc<Broker>, send: Send, config: &TopicConfig) -> Handled {
             let wait = wait(broker, messages.iter().any(|(_, _, prepared)| prepared.wait));
             let drafts: Vec<Draft<'_>> = messages
                 .iter()
-                .map(|(flag, body, prepared)| draft(*flag, &body[..], prepared.text.as_bytes()))
+                .map(|(flag, body, prepared)| draft(*flag, &body[..], &prepared.text))
                 .collect();
             let pending = broker.store.append_batch(&drafts, wait)?;
             Ok(answer(broker, pending, send.transaction_id, many_acks))
@@ -326,11 +336,11 @@ fn scheduled(broker: &Broker, queue: u32, at: Scheduled) -> Response {
 
 fn many_acks(broker: &Broker, acks: Vec<Ack>) -> Response {
     let host = broker.settings.advertised;
-    let ids: Vec<String> = acks.iter().map(|ack| message_id::offset_id(host, ack.offset.0)).collect();
+    let ids: Vec<String> = acks.iter().map(|ack| MessageId::new(host, ack.offset.0).to_string()).collect();
     let (queue, queue_offset) = acks.first().map_or((0, 0), |ack| (ack.queue, ack.queue_offset));
     placed(Value::Text(ids.join(",")), queue, queue_offset)
 }
 
 fn message_id(broker: &Broker, offset: u64) -> Value {
-    Value::MessageId { host: broker.settings.advertised, offset }
+    MessageId::new(broker.settings.advertised, offset).into()
 }

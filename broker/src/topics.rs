@@ -35,7 +35,7 @@ pub(crate) fn plan(
     default: &str,
     wanted_queues: u32,
 ) -> Result<TopicConfig, Response> {
-    if topic.starts_with(names::RETRY_PREFIX) || topic.starts_with(names::DEAD_LETTER_PREFIX) {
+    if names::is_of_failures(topic) {
         return Ok(TopicConfig::new(topic, 1));
     }
     let found = broker.topic(default).filter(|config| config.perm & PERM_INHERIT != 0);

@@ -27,6 +27,7 @@
 //! | last segment digest | has 1, end 8, digest 8 |
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -225,14 +226,15 @@ impl Views {
         for _ in 0..r.u64()? {
             let (name, has) = (r.text()?, r.u8()?);
             let topic = self.topic_index(name);
-            self.topics[topic].config = if has == 0 { None } else { Some(TopicConfig::decode(name, r)?) };
+            let config = if has == 0 { None } else { Some(TopicConfig::decode(name, r)?) };
+            self.topics[topic].config = config.map(Arc::new);
             for queue in 0..r.u32()? {
                 self.queue_mut(topic, queue as usize).end = r.u64()?;
             }
         }
         for _ in 0..r.u64()? {
             let name = r.text()?;
-            self.groups.insert(name.to_owned(), GroupConfig::decode(name, r)?);
+            self.groups.insert(name.to_owned(), Arc::new(GroupConfig::decode(name, r)?));
         }
         for _ in 0..r.u64()? {
             let (group, topic, queue) = (r.text()?.to_owned(), r.text()?.to_owned(), r.u32()?);

@@ -27,14 +27,35 @@ pub trait Clock: Debug + Send + Sync + 'static {
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemClock;
 
+/// How long the wall clock's distance from the elapsed time is taken for granted, nanoseconds: a step of the
+/// wall clock is seen so much later. Reading one clock costs about as much as copying a small message.
+const WALL_CHECK_NS: u64 = 500_000;
+
+/// The wall clock less the elapsed time, nanoseconds, and the elapsed time when that was looked at.
+static WALL_AHEAD_NS: AtomicI64 = AtomicI64::new(0);
+static WALL_CHECKED_NS: AtomicU64 = AtomicU64::new(0);
+
+fn clock_ns(id: rustix::time::ClockId) -> i64 {
+    let time = rustix::time::clock_gettime(id);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
 impl Clock for SystemClock {
     fn now(&self) -> Now {
-        let elapsed = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-        Now {
-            wall_ms: wall.tv_sec * 1000 + wall.tv_nsec / 1_000_000,
-            elapsed_ns: elapsed.tv_sec as u64 * 1_000_000_000 + elapsed.tv_nsec as u64,
-        }
+        let elapsed = clock_ns(rustix::time::ClockId::Boottime);
+        let elapsed_ns = elapsed.unsigned_abs();
+        let checked = WALL_CHECKED_NS.load(Ordering::Acquire);
+        let wall_ns = if checked != 0 && elapsed_ns.saturating_sub(checked) < WALL_CHECK_NS {
+            elapsed + WALL_AHEAD_NS.load(Ordering::Relaxed)
+        } else {
+            let wall = clock_ns(rustix::time::ClockId::Realtime);
+            // Read again behind it, so that what is computed from it is never ahead of the wall.
+            let after = clock_ns(rustix::time::ClockId::Boottime);
+            WALL_AHEAD_NS.store(wall - after, Ordering::Relaxed);
+            WALL_CHECKED_NS.store(after.unsigned_abs(), Ordering::Release);
+            wall
+        };
+        Now { wall_ms: wall_ns.div_euclid(1_000_000), elapsed_ns }
     }
 
     fn boot_id(&self) -> u128 {

@@ -83,6 +83,9 @@ impl Store {
             Error::new(ErrorKind::NotFound, format!("group `{}` is unknown", failure.group))
         })?;
         if group.retry_queues == 0 {
+            if let Some((topic, queue, offset)) = progress {
+                self.commit_offset(failure.group, topic, queue, offset)?.wait()?;
+            }
             return Ok(self.pending(Wait::Appended, Offset(0), Failed::Dropped));
         }
         self.append_failure(failure, &group, &record, progress)

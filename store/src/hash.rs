@@ -1,6 +1,9 @@
-//! The two hashes of persisted bytes: CRC32C for structures, xxh3 for keys.
+//! The two hashes of persisted bytes: CRC32C for structures, xxh3 for keys. And those of maps in memory that
+//! are looked up for each message or timer.
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use std::hash::{BuildHasher, Hasher};
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 /// Bytes of topic, separator and key that are hashed on the stack in one go; longer ones are streamed.
 const STACK_BYTES: usize = 256;
@@ -35,6 +38,64 @@ pub fn key_hash(topic: &str, key: &str) -> u64 {
     xxh3_64(&text[..len])
 }
 
+/// Hashes names in a map: xxh3 with a seed that nobody outside knows, the log's secret.
+#[derive(Debug, Clone)]
+pub(crate) struct NameHash {
+    seed: u64,
+}
+
+impl NameHash {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+}
+
+impl BuildHasher for NameHash {
+    type Hasher = NameHasher;
+
+    fn build_hasher(&self) -> NameHasher {
+        NameHasher(self.seed)
+    }
+}
+
+/// See [`NameHash`].
+#[derive(Debug)]
+pub(crate) struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    /// The end mark of a text; a name is all that is hashed.
+    fn write_u8(&mut self, _: u8) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Hashes log offsets in a map; the owner chooses them, so nobody can make them collide.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OffsetHasher(u64);
+
+impl Hasher for OffsetHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn write_u64(&mut self, offset: u64) {
+        let product = u128::from(offset ^ self.0) * 0x9E37_79B9_7F4A_7C15;
+        #[expect(clippy::cast_possible_truncation, reason = "both halves are folded together")]
+        let folded = (product >> 64) as u64 ^ product as u64;
+        self.0 = folded;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +113,19 @@ mod tests {
     fn hashes_are_persisted_so_they_never_change() {
         assert_eq!(xxh3_64(b""), 0x2D06_8005_38D3_94C2);
         assert_eq!(key_hash("orders", "k1"), 0xD80B_41A5_5276_A61E);
+    }
+
+    #[test]
+    fn maps_spread_offsets_and_names_by_seed() {
+        use std::collections::HashSet;
+        use std::hash::BuildHasherDefault;
+        let hash = BuildHasherDefault::<OffsetHasher>::default();
+        let offsets = (0..4096_u64).map(|i| hash.hash_one(crate::offset::Offset((3 << 40) + i * 312)));
+        let low: HashSet<u64> = offsets.clone().map(|h| h % 4096).collect();
+        let high: HashSet<u64> = offsets.map(|h| h >> 57).collect();
+        assert!(low.len() > 2000 && high.len() == 128, "{} {}", low.len(), high.len());
+        assert_eq!(NameHash::new(1).hash_one("a"), NameHash::new(1).hash_one(Box::<str>::from("a")));
+        assert_ne!(NameHash::new(1).hash_one("a"), NameHash::new(2).hash_one("a"));
     }
 
     #[test]

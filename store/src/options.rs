@@ -147,8 +147,8 @@ impl Options {
         check(self.reserve_bytes >= 64 << 10, "reserve_bytes must be at least 64 KiB");
         check(self.message_bytes_max >= 1, "message_bytes_max must be at least 1");
         check(
-            (64 << 10..=UNFLUSHED_BYTES_LIMIT).contains(&self.unflushed_bytes_max),
-            "unflushed_bytes_max must be from 64 KiB to 256 MiB",
+            (2 * self.frame_bytes_max() as u64..=UNFLUSHED_BYTES_LIMIT).contains(&self.unflushed_bytes_max),
+            "unflushed_bytes_max must be from two frames (half a segment, or 16 MiB) to 256 MiB",
         );
         check(self.flush_interval_ms >= 1, "flush_interval_ms must be at least 1");
         check((1..=1024).contains(&self.default_queues), "default_queues must be from 1 to 1024");

@@ -66,6 +66,16 @@ pub struct ReadResult {
     pub max: u64,
 }
 
+/// Units that a read looks at first.
+fn first_units(request: &ReadRequest<'_>) -> usize {
+    request.max_records.clamp(least_units(request), SCAN_MAX)
+}
+
+/// Units worth looking at in one go: some more than are wanted, where tags leave some out.
+fn least_units(request: &ReadRequest<'_>) -> usize {
+    if request.filter.is_all() { 1 } else { 64 }
+}
+
 /// The units at some place of a queue, and the queue offset of the first.
 struct Batch {
     first: u64,
@@ -77,17 +87,7 @@ impl Store {
     /// never used.
     #[must_use]
     pub fn queue_range(&self, topic: &str, queue: u32) -> Option<Range<u64>> {
-        let views = self.core().views.read();
-        let topic = views.topic(topic)?;
-        let unused = u64::from(views.queue_skips) * crate::views::QUEUE_SKIP;
-        match topic.queues.get(queue as usize) {
-            Some(queue) => Some(queue.start()..queue.end),
-            None => topic
-                .config
-                .as_ref()
-                .filter(|c| queue < c.read_queues.max(c.write_queues))
-                .map(|_| unused..unused),
-        }
+        self.core().views.read().queue_range(topic, queue)
     }
 
     /// Reads messages of a queue.
@@ -98,8 +98,14 @@ impl Store {
         let none = |status, range: Range<u64>, next| {
             Ok(ReadResult { status, records: Vec::new(), next, min: range.start, max: range.end })
         };
-        let Some(range) = self.queue_range(request.topic, request.queue) else {
-            return none(ReadStatus::NoQueue, 0..0, 0);
+        let (range, mut located) = {
+            let views = self.core().views.read();
+            let Some(range) = views.queue_range(request.topic, request.queue) else {
+                return none(ReadStatus::NoQueue, 0..0, 0);
+            };
+            let there = (range.start..range.end).contains(&request.from);
+            let queue = views.queue(request.topic, request.queue).filter(|_| there);
+            (range, queue.map(|queue| queue.locate(request.from, first_units(request))))
         };
         if request.from > range.end {
             return none(ReadStatus::BeyondEnd, range.clone(), range.end);
@@ -110,10 +116,12 @@ impl Store {
         if request.from == range.end {
             return none(ReadStatus::AtEnd, range.clone(), range.end);
         }
-        let (mut records, mut bytes, mut looked, mut next) = (Vec::new(), 0, 0, request.from);
-        'batches: while records.len() < request.max_records && looked < SCAN_MAX {
-            let want = (request.max_records - records.len()).max(64).min(SCAN_MAX - looked);
-            let Some(batch) = self.units(request.topic, request.queue, next, want)? else {
+        let (mut places, mut offsets) = (Vec::new(), Vec::new());
+        let (mut bytes, mut looked, mut next) = (0, 0, request.from);
+        'batches: while places.len() < request.max_records && looked < SCAN_MAX {
+            let want = (request.max_records - places.len()).max(least_units(request)).min(SCAN_MAX - looked);
+            let located = located.take().or_else(|| self.locate(request.topic, request.queue, next, want));
+            let Some(batch) = self.batch(located, want)? else {
                 next = range.end.max(next);
                 break;
             };
@@ -121,27 +129,47 @@ impl Store {
             for unit in batch.units {
                 if request.filter.matches(unit.tags) {
                     let size = unit.size as usize;
-                    let full = records.len() == request.max_records || bytes + size > request.max_bytes;
-                    if !records.is_empty() && full {
+                    let full = places.len() == request.max_records || bytes + size > request.max_bytes;
+                    if !places.is_empty() && full {
                         break 'batches;
                     }
                     bytes += size;
-                    records.push(self.core().log.slice(Offset(unit.physical_offset), u64::from(unit.size))?);
+                    places.push((Offset(unit.physical_offset), unit.size));
+                    offsets.push(next);
                 }
                 next += 1;
                 looked += 1;
             }
         }
+        let records = self.records(&places)?;
+        if let Some(unread) = offsets.get(records.len()) {
+            next = *unread;
+        }
         let status = if records.is_empty() { ReadStatus::NoMatch } else { ReadStatus::Found };
         Ok(ReadResult { status, records, next, min: range.start, max: range.end.max(next) })
     }
 
+    /// The records at these places; those before a damaged one where there are any, so that the next read tells.
+    fn records(&self, places: &[(Offset, u32)]) -> Result<Vec<Bytes>> {
+        let log = &self.core().log;
+        log.records(places).or_else(|error| {
+            let one = |(at, size): &(Offset, u32)| log.slice(*at, u64::from(*size)).ok();
+            let good: Vec<Bytes> = places.iter().map_while(one).collect();
+            if good.is_empty() { Err(error) } else { Ok(good) }
+        })
+    }
+
     /// The units at the first filled offset from `from` on; `None` if only blanks follow.
     fn units(&self, topic: &str, queue: u32, from: u64, max: usize) -> Result<Option<Batch>> {
-        let located = {
-            let views = self.core().views.read();
-            views.queue(topic, queue).map(|q| q.locate(from, max))
-        };
+        self.batch(self.locate(topic, queue, from, max), max)
+    }
+
+    fn locate(&self, topic: &str, queue: u32, from: u64, max: usize) -> Option<Located> {
+        self.core().views.read().queue(topic, queue).map(|queue| queue.locate(from, max))
+    }
+
+    /// The units that were located, at most `max`.
+    fn batch(&self, located: Option<Located>, max: usize) -> Result<Option<Batch>> {
         match located {
             None | Some(Located::End(_)) => Ok(None),
             Some(Located::Memory { first, units }) => Ok(Some(Batch { first, units })),

@@ -66,9 +66,9 @@ pub(crate) struct Opened {
 #[derive(Default)]
 struct Found {
     segments: Vec<(Offset, bool)>,
-    indexes: BTreeMap<Offset, StreamKind>,
-    /// With whether it is sealed.
-    buckets: Vec<(Offset, bool)>,
+    /// Whether each is sealed; one that is not was being written when the process ended.
+    indexes: BTreeMap<Offset, bool>,
+    buckets: BTreeMap<Offset, bool>,
     bases: Vec<u64>,
 }
 
@@ -138,8 +138,8 @@ fn find(backend: &dyn Backend) -> Result<Found> {
     for info in list {
         match StreamKind::parse(&info.name) {
             Some(StreamKind::Segment(at)) => found.segments.push((at, info.sealed)),
-            Some(kind @ StreamKind::Index(at)) => drop(found.indexes.insert(at, kind)),
-            Some(StreamKind::Bucket(at)) => found.buckets.push((at, info.sealed)),
+            Some(StreamKind::Index(at)) => drop(found.indexes.insert(at, info.sealed)),
+            Some(StreamKind::Bucket(at)) => drop(found.buckets.insert(at, info.sealed)),
             Some(StreamKind::Base(number)) => found.bases.push(number),
             Some(StreamKind::Reserve) => {}
             None => tracing::warn!(name = %info.name, "a stream that this version does not know; left alone"),
@@ -163,20 +163,16 @@ fn identity(backend: &dyn Backend, clock: &dyn Clock, found: &Found) -> Result<I
     Ok(identity)
 }
 
-/// The buckets that can be read. One that is not sealed is what a crash left: its timers are in the log still.
-fn open_buckets(backend: &dyn Backend, found: &[(Offset, bool)]) -> Result<Buckets> {
+fn open_buckets(backend: &dyn Backend, found: &BTreeMap<Offset, bool>) -> Result<Buckets> {
     let mut buckets = Buckets::new();
-    for (at, _) in found.iter().filter(|(_, sealed)| *sealed) {
-        let reader = backend
-            .open(&StreamKind::Bucket(*at).name())
-            .map_err(|e| Error::io("cannot open a due bucket", e));
+    for at in found.iter().filter(|(_, sealed)| **sealed).map(|(at, _)| *at) {
+        let name = StreamKind::Bucket(at).name();
+        let reader = backend.open(&name).map_err(|e| Error::io(format!("cannot open {name}"), e));
         match reader.and_then(Bucket::open) {
-            Ok(bucket) if bucket.segment == *at => drop(buckets.insert(*at, bucket)),
-            Ok(bucket) => {
-                tracing::warn!(segment = %at, of = %bucket.segment, "a due bucket under another's name")
-            }
+            Ok(bucket) if bucket.segment == at => drop(buckets.insert(at, bucket)),
+            Ok(bucket) => tracing::warn!(%name, of = %bucket.segment, "a due bucket under another's name"),
             Err(error) if error.kind() == ErrorKind::Version => return Err(error),
-            Err(error) => tracing::warn!(segment = %at, %error, "a due bucket cannot be used"),
+            Err(error) => tracing::warn!(%name, %error, "a due bucket cannot be used"),
         }
     }
     Ok(buckets)
@@ -299,8 +295,9 @@ impl Opening<'_> {
 
     /// A sealed segment's index file, if it is there and fits.
     fn indexed(&self, start: Offset, sealed: bool) -> Option<(IndexFile, Offset)> {
-        let kind = self.found.indexes.get(&start).filter(|_| sealed)?;
-        let index = IndexFile::open(self.reader(*kind).ok()?)
+        self.found.indexes.get(&start).filter(|whole| sealed && **whole)?;
+        let kind = StreamKind::Index(start);
+        let index = IndexFile::open(self.reader(kind).ok()?)
             .inspect_err(|error| tracing::warn!(segment = %start, %error, "an index file is built again"))
             .ok()?;
         let end = Offset(index.header().segment_end);
@@ -462,8 +459,13 @@ impl Opening<'_> {
         let dead = |at: &Offset| !live.contains(at);
         let segments = self.found.segments.iter().map(|(at, _)| *at).filter(dead).map(StreamKind::Segment);
         let indexes = self.found.indexes.keys().copied().filter(dead).map(StreamKind::Index);
-        let useless = |at: &Offset| !self.buckets.contains_key(at);
-        let buckets = self.found.buckets.iter().map(|(at, _)| *at).filter(useless).map(StreamKind::Bucket);
+        let buckets = self
+            .found
+            .buckets
+            .keys()
+            .copied()
+            .filter(|b| !self.buckets.contains_key(b))
+            .map(StreamKind::Bucket);
         let known = |number: &u64| !generations.iter().any(|g| g.number == *number);
         let bases = self.found.bases.iter().copied().filter(known).map(StreamKind::Base);
         segments.chain(indexes).chain(buckets).chain(bases).map(|kind| (self.report.end, kind)).collect()

@@ -197,6 +197,9 @@ impl Core {
     }
 
     pub(crate) fn enqueue(&self, actions: Vec<Action>) {
+        if actions.is_empty() {
+            return;
+        }
         let helper = self.helper.lock();
         for action in actions {
             match helper.as_ref() {
@@ -220,6 +223,9 @@ impl Core {
     /// Hands events for the appender to it at once, so that a waiting producer can go on.
     fn take_events(&self) {
         let events = std::mem::take(&mut *self.events.lock());
+        if events.is_empty() {
+            return;
+        }
         let now = self.clock.now();
         let mut appender = self.appender.lock();
         let rest: Vec<Event> = events.into_iter().filter_map(|event| appender.handle(event, now)).collect();
@@ -233,7 +239,10 @@ impl Core {
         let mut step = Step::default();
         self.take_events();
         let now = self.clock.now();
-        let now_ms = self.appender.lock().owner_ms(now);
+        let (now_ms, stopped) = {
+            let mut appender = self.appender.lock();
+            (appender.owner_ms(now), appender.is_stopped())
+        };
         let events = std::mem::take(&mut *self.events.lock());
         let mut actions = Vec::new();
         if !events.is_empty() {
@@ -241,7 +250,7 @@ impl Core {
             events.into_iter().for_each(|event| applier.handle(event, &mut views, now_ms));
             applier.plan_removals(&views, &mut actions);
         }
-        if self.appender.lock().stopped().is_none() {
+        if !stopped {
             step.again = self.apply(&mut applier);
             self.fire(&mut applier, now_ms, &mut actions, &mut step);
         }
@@ -256,10 +265,12 @@ impl Core {
         applier.commit();
         let mut effects = Effects::default();
         let mut views = self.views.write();
-        let applied = applier.apply(&mut views, &mut effects);
+        let more = applier.apply(&mut views, &mut effects);
+        let applied = views.applied;
         drop(views);
         self.deliver(&effects);
-        applied.unwrap_or_else(|error| {
+        self.cursors.set_applied(applied);
+        more.unwrap_or_else(|error| {
             tracing::error!(%error, "the store stops");
             self.appender.lock().stop(ErrorKind::Corrupt, error.to_string());
             false
@@ -541,6 +552,7 @@ impl Core {
     }
 
     fn run_engine(&self) {
+        exact_wake_ups();
         while !self.stop.load(Ordering::Acquire) {
             // Until this thread has said when it will wake, everybody else wakes it.
             self.planned_ms.store(i64::MAX, Ordering::SeqCst);
@@ -602,5 +614,14 @@ impl Core {
             }
         }
         self.wake();
+    }
+}
+
+/// Has the kernel end this thread's timed waits when they end, and not up to 50 us later.
+fn exact_wake_ups() {
+    #[cfg(target_os = "linux")]
+    {
+        let slack = std::num::NonZeroU64::new(1_000);
+        let _ = rustix::thread::set_current_timer_slack(slack); // without it timers are a little later
     }
 }

@@ -56,16 +56,18 @@ pub struct Stats {
     pub trims: u64,
 }
 
-impl Stats {
-    pub(crate) fn of(store: &Store) -> Self {
-        let core = store.core();
-        let mut stats = Self {
+impl Store {
+    /// The store in figures.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let core = self.core();
+        let mut stats = Stats {
             committed: core.cursors.committed(),
             flushed: core.cursors.flushed(),
             tail: core.cursors.tail(),
             log_bytes: core.log.len_bytes(),
             segments: core.log.segments().len(),
-            ..Self::default()
+            ..Stats::default()
         };
         {
             let applier = core.applier.lock();

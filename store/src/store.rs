@@ -1,6 +1,6 @@
 //! The store: opens, wires and owns; the work is done behind it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 #[cfg(feature = "mmap")]
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +31,6 @@ use crate::record::{Draft, Limits as RecordLimits, Prepared, properties};
 use crate::recovery::{self, Report};
 use crate::settings::{GroupConfig, TopicConfig};
 use crate::shell::{Core, Parts};
-use crate::stats::Stats;
 
 /// A message store: one log, and everything else as views of it. Clones share it.
 ///
@@ -188,19 +187,18 @@ impl Store {
     }
 
     fn append_record(&self, draft: &Draft<'_>, queue: QueueChoice, wait: Wait) -> Result<(Ack, Offset)> {
-        let record = self.prepare(draft)?;
-        let append = |record| OpDraft::Append(RecordDraft { record, queue, placed: Placement::default() });
-        let mut ops = [append(record)];
-        let mut done = self.core().append(wait, &mut ops);
-        let mut placed = placement(&ops[0]);
+        let record = RecordDraft { record: self.prepare(draft)?, queue, placed: Placement::default() };
+        let mut ops = [OpDraft::Append(record)];
+        let done = self.core().append(wait, &mut ops);
         if self.lacks_topic(&done, draft.topic) {
             let config = TopicConfig::new(draft.topic, self.core().options.default_queues);
             let payload = topic_payload(&config);
-            let mut ops = [OpDraft::Topic(draft.topic, config.write_queues, &payload), append(record)];
-            done = self.core().append(wait, &mut ops);
-            placed = placement(&ops[1]);
+            let [append] = ops;
+            let mut ops = [OpDraft::Topic(draft.topic, config.write_queues, &payload), append];
+            let end = self.core().append(wait, &mut ops)?.end;
+            return Ok((ack(&placement(&ops[1])), end));
         }
-        Ok((ack(&placed), done?.end))
+        Ok((ack(&placement(&ops[0])), done?.end))
     }
 
     /// Appends messages as one frame: all of them or none, in order, at consecutive offsets of a queue.
@@ -212,31 +210,22 @@ impl Store {
         if drafts.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "a batch needs at least one message"));
         }
-        let prepared: Vec<Prepared<'_>> = drafts.iter().map(|d| self.prepare(d)).collect::<Result<_>>()?;
-        let build = || {
-            prepared.iter().zip(drafts).map(|(record, draft)| {
-                let (record, queue) = (*record, choice(draft, None));
-                OpDraft::Append(RecordDraft { record, queue, placed: Placement::default() })
-            })
-        };
-        let mut ops: Vec<OpDraft<'_>> = build().collect();
+        let mut ops = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let (record, queue) = (self.prepare(draft)?, choice(draft, None));
+            ops.push(OpDraft::Append(RecordDraft { record, queue, placed: Placement::default() }));
+        }
         let mut done = self.core().append(wait, &mut ops);
-        let missing: Vec<&str> = {
-            let mut names: Vec<&str> = drafts.iter().map(|d| d.topic).collect();
-            names.sort_unstable();
-            names.dedup();
-            names.retain(|name| self.lacks_topic(&done, name));
-            names
-        };
-        let configs: Vec<(&str, Vec<u8>)> = missing
-            .iter()
-            .map(|name| (*name, topic_payload(&TopicConfig::new(*name, self.core().options.default_queues))))
-            .collect();
-        if !configs.is_empty() {
+        let mut configs = Vec::new();
+        if done.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            let names: BTreeSet<&str> = drafts.iter().map(|d| d.topic).collect();
             let queues = self.core().options.default_queues;
-            ops = configs.iter().map(|(name, payload)| OpDraft::Topic(name, queues, payload)).collect();
-            ops.extend(build());
-            done = self.core().append(wait, &mut ops);
+            let missing = names.into_iter().filter(|name| self.lacks_topic(&done, name));
+            configs.extend(missing.map(|name| (name, topic_payload(&TopicConfig::new(name, queues)))));
+            ops.splice(..0, configs.iter().map(|(name, payload)| OpDraft::Topic(name, queues, payload)));
+            if !configs.is_empty() {
+                done = self.core().append(wait, &mut ops);
+            }
         }
         let end = done?.end;
         let appended = ops.iter().filter(|op| matches!(op, OpDraft::Append(_)));
@@ -362,13 +351,8 @@ impl Store {
         cancels.insert(done.at, None);
         drop(cancels);
         let pending = self.pending(Wait::Committed, done.end, Cancel::NotFound);
-        let (store, handle) = (self.clone(), *handle);
-        Ok(pending.answered_by(move || store.cancel_answer(done.at, &handle)))
-    }
-
-    fn cancel_answer(&self, frame: Offset, handle: &Handle) -> Cancel {
-        let answer = self.core().cancels.lock().remove(&frame).flatten();
-        if answer == Some(true) { Cancel::Cancelled } else { self.ended(handle) }
+        let wanted = CancelAnswer { store: self.clone(), frame: done.at, handle: *handle };
+        Ok(pending.answered_by(move || wanted.get()))
     }
 
     /// What became of a timer that is neither pending nor cancelled: it fired, if its schedule is in the log.
@@ -411,16 +395,16 @@ impl Store {
 
     // ---- settings --------------------------------------------------------------------------
 
-    /// A topic's settings.
+    /// A topic's settings, shared with the store.
     #[must_use]
-    pub fn topic(&self, name: &str) -> Option<TopicConfig> {
+    pub fn topic(&self, name: &str) -> Option<Arc<TopicConfig>> {
         self.core().views.read().topic(name).and_then(|t| t.config.clone())
     }
 
     /// All topics, by name.
     #[must_use]
     pub fn topics(&self) -> Vec<TopicConfig> {
-        self.core().views.read().topics().filter_map(|t| t.config.clone()).collect()
+        self.core().views.read().topics().filter_map(|t| t.config.as_deref().cloned()).collect()
     }
 
     /// Creates or changes a topic, and waits until that is committed.
@@ -452,9 +436,9 @@ impl Store {
         self.pending(Wait::Committed, end, ()).wait()
     }
 
-    /// A group's settings.
+    /// A group's settings, shared with the store.
     #[must_use]
-    pub fn group(&self, name: &str) -> Option<GroupConfig> {
+    pub fn group(&self, name: &str) -> Option<Arc<GroupConfig>> {
         self.core().views.read().group(name).cloned()
     }
 
@@ -510,12 +494,6 @@ impl Store {
             self.core().help();
         }
         Ok(flushed)
-    }
-
-    /// The store in figures.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        Stats::of(self)
     }
 
     /// A digest of the whole state, and the log offset that it is of.
@@ -589,6 +567,26 @@ impl Inner {
         }
         let record = core.appender.lock().epoch();
         cells::write(&*core.backend, &EpochRecord { clean: true, ..record })
+    }
+}
+
+/// The answer of a cancel, kept for as long as somebody may ask for it.
+struct CancelAnswer {
+    store: Store,
+    frame: Offset,
+    handle: Handle,
+}
+
+impl CancelAnswer {
+    fn get(&self) -> Cancel {
+        let answer = self.store.core().cancels.lock().get(&self.frame).copied().flatten();
+        if answer == Some(true) { Cancel::Cancelled } else { self.store.ended(&self.handle) }
+    }
+}
+
+impl Drop for CancelAnswer {
+    fn drop(&mut self) {
+        self.store.core().cancels.lock().remove(&self.frame);
     }
 }
 

@@ -90,21 +90,9 @@ fn a_timer_that_fits_no_frame_any_more_holds_up_nobody() {
 }
 
 #[test]
-fn one_message_is_taken_however_little_may_wait_for_its_flush() {
-    let (backend, clock) = (Arc::new(MemoryBackend::new()), Arc::new(ManualClock::new(1_000_000)));
-    let options = Options {
-        threads: false,
-        segment_bytes: 1 << 20,
-        unflushed_bytes_max: 64 << 10,
-        fire_reserve_bytes: 0,
-        ..Options::default()
-    };
-    let store = Store::open_on(backend, clock, options).unwrap();
-    for _ in 0..3 {
-        let message = || store.append(Message::new("t", vec![1; 100_000]));
-        let first = message().unwrap_err();
-        assert_eq!(first.kind(), ErrorKind::Busy, "the frames before wait for their flush");
-        store.step();
-        drop(message().unwrap());
-    }
+fn two_frames_at_least_may_wait_for_their_flush() {
+    let options = Options { segment_bytes: 1 << 20, unflushed_bytes_max: 300 << 10, ..Options::default() };
+    let why = options.validate().unwrap_err().to_string();
+    assert!(why.contains("unflushed_bytes_max"), "{why}");
+    assert!(Options { unflushed_bytes_max: 512 << 10, ..options }.validate().is_ok());
 }

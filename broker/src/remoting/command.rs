@@ -1,6 +1,6 @@
 //! Requests as handlers see them, and what they answer.
 
-use std::{borrow::Cow, net::SocketAddrV4, pin::Pin};
+use std::{borrow::Cow, pin::Pin};
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use super::{
     codes::response,
     header::{FieldError, Fields, Header},
 };
-use mainspring::{Error, ErrorKind};
+use mainspring::{Error, ErrorKind, record::MessageId};
 
 /// One request of a client.
 #[derive(Debug, Clone)]
@@ -39,12 +39,7 @@ pub enum Value {
     /// A text.
     Text(String),
     /// An offset message id.
-    MessageId {
-        /// Advertised address.
-        host: SocketAddrV4,
-        /// Log position.
-        offset: u64,
-    },
+    MessageId(MessageId),
 }
 
 impl From<u64> for Value {
@@ -80,6 +75,12 @@ impl From<&'static str> for Value {
 impl From<String> for Value {
     fn from(value: String) -> Self {
         Self::Text(value)
+    }
+}
+
+impl From<MessageId> for Value {
+    fn from(value: MessageId) -> Self {
+        Self::MessageId(value)
     }
 }
 

@@ -7,6 +7,8 @@ use std::{collections::VecDeque, fmt::Write as _, io::IoSlice};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use mainspring::record::message_id::CHARS_V6;
+
 use super::{
     codes::{FLAG_ONE_WAY, FLAG_RESPONSE, SERVER_VERSION},
     command::{Body, Response, Value},
@@ -201,7 +203,7 @@ fn put_plain(out: &mut BytesMut, value: &Value) {
         Value::Bool(b) => out.put_slice(if *b { b"true" } else { b"false" }),
         Value::Static(text) => out.put_slice(text.as_bytes()),
         Value::Text(text) => out.put_slice(text.as_bytes()),
-        Value::MessageId { host, offset } => crate::message_id::put_offset_id(out, *host, *offset),
+        Value::MessageId(id) => out.put_slice(id.put(&mut [0; CHARS_V6]).as_bytes()),
     }
 }
 
@@ -234,6 +236,8 @@ pub fn put_json_text(out: &mut BytesMut, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use mainspring::record::MessageId;
+
     use super::*;
     use crate::remoting::{frame, header::Header};
 
@@ -243,14 +247,14 @@ mod tests {
 
     #[test]
     fn writes_what_it_reads() {
-        let host = "127.0.0.1:10911".parse().unwrap();
+        let host: std::net::SocketAddr = "127.0.0.1:10911".parse().unwrap();
         for encoding in [Encoding::Json, Encoding::Binary] {
             let mut outbox = Outbox::default();
             let response = Response::refuse(13, "say \"no\"\n\u{1}é")
                 .with("queueId", 3u32)
                 .with("ok", true)
                 .with("text", String::from("a\\b"))
-                .with("msgId", Value::MessageId { host, offset: 255 })
+                .with("msgId", MessageId::new(host, 255))
                 .with_body(vec![7u8; 2000]);
             outbox.push_response(encoding, 42, response);
             let mut bytes = drain(&mut outbox);

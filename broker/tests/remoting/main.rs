@@ -4,4 +4,6 @@
 
 mod codes;
 mod connections;
+mod consumption;
+mod paced;
 mod support;

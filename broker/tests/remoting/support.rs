@@ -20,6 +20,11 @@ use tokio::{
     time::timeout,
 };
 
+/// Any free port.
+pub(crate) fn any_port() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
 pub(crate) struct Running {
     pub(crate) broker: Arc<Broker>,
     pub(crate) broker_at: SocketAddr,
@@ -34,8 +39,7 @@ impl Running {
     }
 
     pub(crate) async fn start_with(slow: bool) -> Self {
-        let any = "127.0.0.1:0".parse().unwrap();
-        Self::start_at(slow, None, any, any).await
+        Self::start_at(slow, None, any_port(), any_port()).await
     }
 
     pub(crate) async fn start_at(
@@ -44,26 +48,38 @@ impl Running {
         broker: SocketAddr,
         names: SocketAddr,
     ) -> Self {
-        let listeners = Listeners::bind(broker, names).await.unwrap();
-        let broker_at = listeners.broker_address().unwrap();
-        let names_at = listeners.name_service_address().unwrap();
-        let SocketAddr::V4(advertised) = broker_at else { panic!("bound to IPv6") };
-        let holds = Holds::new();
-        let levels_ms = levels_ms.unwrap_or(vec![100, 200, 300, 400, 500]);
-        let backend = Arc::new(MemoryBackend::new());
         let options = Options {
             // Committed when appended, answers come at once; when flushed, later.
             commit: if slow { CommitRule::Flushed } else { CommitRule::Appended },
             segment_bytes: 64 << 20,
             reserve_bytes: 16 << 20,
             fire_reserve_bytes: 0,
-            auto_create_topics: false,
-            level_delays_ms: levels_ms,
-            store_host: advertised,
-            observer: Some(holds.clone()),
+            level_delays_ms: levels_ms.unwrap_or(vec![100, 200, 300, 400, 500]),
             ..Options::default()
         };
-        let store = Store::open_on(backend, Arc::new(SystemClock), options).unwrap();
+        let open = |options| Store::open_on(Arc::new(MemoryBackend::new()), Arc::new(SystemClock), options);
+        Self::over(options, broker, names, open).await
+    }
+
+    /// A broker over the store that `open` gives.
+    pub(crate) async fn over(
+        options: Options,
+        broker: SocketAddr,
+        names: SocketAddr,
+        open: impl FnOnce(Options) -> mainspring::Result<Store>,
+    ) -> Self {
+        let listeners = Listeners::bind(broker, names).await.unwrap();
+        let broker_at = listeners.broker_address().unwrap();
+        let names_at = listeners.name_service_address().unwrap();
+        let SocketAddr::V4(advertised) = broker_at else { panic!("bound to IPv6") };
+        let holds = Holds::new();
+        let store = open(Options {
+            auto_create_topics: false,
+            store_host: advertised,
+            observer: Some(holds.clone()),
+            ..options
+        });
+        let store = store.unwrap();
         let settings = Settings {
             broker_name: "broker-a".into(),
             cluster_name: "DefaultCluster".into(),

@@ -144,6 +144,23 @@ impl Segment {
     }
 }
 
+/// Bytes between two records that are read with them rather than left out.
+const GAP_BYTES: u64 = 16 << 10;
+
+/// How many of `places`, at least one, follow each other closely and end by `limit`; and where the last ends.
+fn run(places: &[(Offset, u32)], limit: Offset) -> (usize, Offset) {
+    let end_of = |(at, size): &(Offset, u32)| at.plus(u64::from(*size));
+    let mut end = places.first().map_or(limit, end_of);
+    let follows = places.iter().skip(1).take_while(|place| {
+        let close = place.0 >= end && place.0.0 - end.0 <= GAP_BYTES && end_of(place) <= limit;
+        if close {
+            end = end_of(place);
+        }
+        close
+    });
+    (1 + follows.count(), end)
+}
+
 type Segments = Arc<Vec<Arc<Segment>>>;
 
 /// The ordered segments of the log. Cheap to read; changed on roll and trim only.
@@ -216,6 +233,29 @@ impl Log {
         segment.slice(at, len)
     }
 
+    /// The records at these places, in their order; ones that stand close together are parts of one slice.
+    ///
+    /// # Errors
+    /// As [`slice`](Self::slice), for the first that cannot be had.
+    pub(crate) fn records(&self, places: &[(Offset, u32)]) -> Result<Vec<Bytes>> {
+        let mut records = Vec::with_capacity(places.len());
+        let mut rest = places;
+        while let Some((at, _)) = rest.first() {
+            let gone = || Error::new(ErrorKind::NotFound, "the log does not hold this position").at(*at);
+            let segment = self.find(*at).ok_or_else(gone)?;
+            segment.check(self.secret)?;
+            let (count, end) = run(rest, segment.start.plus(segment.len_bytes()));
+            let whole = segment.slice(*at, end.0 - at.0)?;
+            let (these, later) = rest.split_at(count);
+            records.extend(these.iter().map(|(from, size)| {
+                let from = usize::try_from(from.0 - at.0).unwrap_or(usize::MAX);
+                whole.slice(from..from + *size as usize)
+            }));
+            rest = later;
+        }
+        Ok(records)
+    }
+
     /// Published frames from `at` on: the bytes up to `limit` or the segment's end, and where they start.
     pub(crate) fn published(&self, at: Offset, limit: Offset) -> Result<Option<(Offset, Bytes)>> {
         let at = self.onward(at);
@@ -232,5 +272,21 @@ impl Log {
     /// Bytes of all segments together.
     pub fn len_bytes(&self) -> u64 {
         self.segments.read().iter().map(|s| s.len_bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_close_together_are_read_as_one_run() {
+        let at = |from: u64, size| (Offset(from), size);
+        let far = 300 + GAP_BYTES + 1;
+        let places = [at(0, 100), at(100, 50), at(200, 100), at(far, 100)];
+        assert_eq!(run(&places, Offset(u64::MAX)), (3, Offset(300)));
+        assert_eq!(run(&places, Offset(299)), (2, Offset(150)), "the segment ends within the third");
+        assert_eq!(run(&places[2..], Offset(u64::MAX)), (1, Offset(300)));
+        assert_eq!(run(&[at(100, 50), at(0, 100)], Offset(1000)), (1, Offset(150)), "never backwards");
     }
 }

@@ -16,6 +16,7 @@ use crate::frame::{
     FEATURE_LEVEL, HEADER_BYTES, Header, OP_HEAD_BYTES, Op, OpKind, Opening, RECORD_AT_APPEND,
     RECORD_AT_FIRE, RECORD_AT_SCHEDULE, Wait, aligned,
 };
+use crate::hash::NameHash;
 use crate::offset::{EPOCH_BYTES, Offset};
 use crate::record::{Prepared, Stamp, patch};
 use crate::views::{QUEUE_SKIP, Views};
@@ -57,6 +58,8 @@ pub struct Placement {
     pub queue_offset: u64,
     /// The owner's time, milliseconds.
     pub store_ms: i64,
+    /// Its topic's cursor; set with the queue.
+    topic: usize,
 }
 
 /// A message on its way into a frame.
@@ -146,6 +149,9 @@ impl FlushJob {
     }
 }
 
+/// How far the views may be behind the tail, bytes: what a reopen has to replay is bounded by it too.
+const UNAPPLIED_BYTES_MAX: u64 = 256 << 20;
+
 /// How long the engine itself waits before it asks for space again, owner milliseconds.
 const SPACE_RETRY_MS: i64 = 100;
 
@@ -166,7 +172,8 @@ struct TopicCursor {
 /// The next offset of every queue.
 #[derive(Debug)]
 struct QueueCursors {
-    topics: HashMap<Box<str>, TopicCursor>,
+    names: HashMap<Box<str>, usize, NameHash>,
+    topics: Vec<TopicCursor>,
     skips: u32,
 }
 
@@ -218,8 +225,14 @@ impl Appender {
         let topics = views.topics().map(|t| {
             let queues = t.config.as_ref().map_or(0, |c| c.write_queues);
             let next = t.queues.iter().map(|q| q.end).collect();
-            (Box::from(&*t.name), TopicCursor { queues, next, turn: 0 })
+            (&*t.name, TopicCursor { queues, next, turn: 0 })
         });
+        let mut queues = QueueCursors {
+            names: HashMap::with_hasher(NameHash::new(log.secret())),
+            topics: Vec::new(),
+            skips: views.queue_skips,
+        };
+        topics.for_each(|(name, cursor)| *queues.cursor(name) = cursor);
         Self {
             plan,
             epoch_asked: false,
@@ -231,7 +244,7 @@ impl Appender {
             next: None,
             next_asked: false,
             reserve_asked: false,
-            queues: QueueCursors { topics: topics.collect(), skips: views.queue_skips },
+            queues,
             unflushed_bytes: 0,
             full_segments: VecDeque::new(),
             oldest_unflushed_ms: None,
@@ -281,6 +294,12 @@ impl Appender {
         self.stopped.as_ref().map(|(kind, why)| Error::new(*kind, why.clone()))
     }
 
+    /// Whether appends are refused.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
     /// Bytes of the longest frame.
     pub(super) fn frame_bytes_max(&self) -> usize {
         self.limits.frame_bytes_max
@@ -300,17 +319,12 @@ impl Appender {
 
     /// How many queues a topic's producers write, `None` if it has no settings.
     pub(crate) fn topic_queues(&self, topic: &str) -> Option<u32> {
-        self.queues.topics.get(topic).map(|t| t.queues).filter(|q| *q > 0)
+        self.queues.get(topic).map(|t| t.queues).filter(|q| *q > 0)
     }
 
     /// A topic's settings changed: `queues` is 0 for a deleted one.
     pub(crate) fn set_topic_queues(&mut self, topic: &str, queues: u32) {
-        match self.queues.topics.get_mut(topic) {
-            Some(cursor) => cursor.queues = queues,
-            None => {
-                self.queues.topics.insert(topic.into(), TopicCursor { queues, ..TopicCursor::default() });
-            }
-        }
+        self.queues.cursor(topic).queues = queues;
     }
 
     /// Appends one frame. On success every draft's placement is set.
@@ -340,7 +354,8 @@ impl Appender {
             let chosen = match op {
                 OpDraft::Append(draft) | OpDraft::Schedule { draft, .. } => {
                     let topic = draft.record.draft().topic;
-                    self.queues.choose(topic, draft.queue).map(|queue| draft.placed.queue = queue)
+                    let chosen = self.queues.choose(topic, draft.queue);
+                    chosen.map(|place| (draft.placed.topic, draft.placed.queue) = place)
                 }
                 OpDraft::Topic(name, queues, _) => {
                     before.push(((*name).to_owned(), self.topic_queues(name).unwrap_or(0)));
@@ -372,8 +387,13 @@ impl Appender {
             );
             return Err(Need::Refused(Error::new(ErrorKind::TooLarge, text)));
         }
+        let (tail, applied) = (self.cursors.tail(), self.cursors.applied());
+        if tail.epoch() == applied.epoch() && tail.0 - applied.0 > UNAPPLIED_BYTES_MAX && !self.own {
+            let text = format!("{} bytes wait to be applied already", tail.0 - applied.0);
+            return Err(Need::Refused(Error::new(ErrorKind::Busy, text)));
+        }
         let waiting = self.unflushed_bytes;
-        if waiting > 0 && waiting + len as u64 > self.limits.unflushed_bytes_max {
+        if waiting + len as u64 > self.limits.unflushed_bytes_max {
             self.flush_wanted = true;
             let text = format!("{waiting} bytes wait for their flush already");
             return Err(Need::Refused(Error::new(ErrorKind::Busy, text)));
@@ -623,46 +643,62 @@ struct FrameStamp {
 }
 
 impl QueueCursors {
-    fn choose(&mut self, topic: &str, choice: QueueChoice) -> Result<u32, Error> {
+    fn get(&self, topic: &str) -> Option<&TopicCursor> {
+        self.topics.get(*self.names.get(topic)?)
+    }
+
+    /// A topic's cursor by its place in the list, added where it is new.
+    fn index(&mut self, topic: &str) -> usize {
+        if let Some(index) = self.names.get(topic) {
+            return *index;
+        }
+        self.names.insert(topic.into(), self.topics.len());
+        self.topics.push(TopicCursor::default());
+        self.topics.len() - 1
+    }
+
+    fn cursor(&mut self, topic: &str) -> &mut TopicCursor {
+        let index = self.index(topic);
+        &mut self.topics[index]
+    }
+
+    /// The topic's place in the list, and the queue.
+    fn choose(&mut self, topic: &str, choice: QueueChoice) -> Result<(usize, u32), Error> {
         let unknown = || Error::new(ErrorKind::NotFound, format!("topic `{topic}` does not exist"));
-        let cursor = self.topics.get_mut(topic).filter(|t| t.queues > 0).ok_or_else(unknown)?;
-        match choice {
-            QueueChoice::Number(queue) if queue < cursor.queues => Ok(queue),
-            QueueChoice::Number(queue) => Err(Error::new(
-                ErrorKind::Invalid,
-                format!("topic `{topic}` has {} queues, there is no queue {queue}", cursor.queues),
-            )),
+        let index = *self.names.get(topic).ok_or_else(unknown)?;
+        let cursor = self.topics.get_mut(index).filter(|t| t.queues > 0).ok_or_else(unknown)?;
+        let queue = match choice {
+            QueueChoice::Number(queue) if queue < cursor.queues => queue,
+            QueueChoice::Number(queue) => {
+                let text = format!("topic `{topic}` has {} queues, there is no queue {queue}", cursor.queues);
+                return Err(Error::new(ErrorKind::Invalid, text));
+            }
             #[expect(clippy::cast_possible_truncation, reason = "a remainder of a u32")]
-            QueueChoice::Hash(hash) => Ok((hash % u64::from(cursor.queues)) as u32),
+            QueueChoice::Hash(hash) => (hash % u64::from(cursor.queues)) as u32,
             QueueChoice::Turn => {
                 cursor.turn = (cursor.turn + 1) % cursor.queues;
-                Ok(cursor.turn)
+                cursor.turn
             }
-        }
+        };
+        Ok((index, queue))
     }
 
     /// The next offset of a queue, which is used up by this.
-    fn take(&mut self, topic: &str, queue: u32) -> u64 {
+    fn take(&mut self, topic: usize, queue: u32) -> u64 {
         let first = u64::from(self.skips) * QUEUE_SKIP;
-        let queue = queue as usize;
-        let give = |cursor: &mut TopicCursor| {
-            if cursor.next.len() <= queue {
-                cursor.next.resize(queue + 1, first);
-            }
-            cursor.next[queue] += 1;
-            cursor.next[queue] - 1
-        };
-        match self.topics.get_mut(topic) {
-            Some(cursor) => give(cursor),
-            None => give(self.topics.entry(topic.into()).or_default()),
+        let (cursor, queue) = (&mut self.topics[topic], queue as usize);
+        if cursor.next.len() <= queue {
+            cursor.next.resize(queue + 1, first);
         }
+        cursor.next[queue] += 1;
+        cursor.next[queue] - 1
     }
 
     /// Every queue goes on so far that no offset which was lost is given again.
     fn skip_to(&mut self, skips: u32) {
         let more = u64::from(skips.saturating_sub(self.skips)) * QUEUE_SKIP;
         self.skips = self.skips.max(skips);
-        self.topics.values_mut().flat_map(|t| &mut t.next).for_each(|next| *next += more);
+        self.topics.iter_mut().flat_map(|t| &mut t.next).for_each(|next| *next += more);
     }
 }
 
@@ -679,7 +715,7 @@ fn encode_op(
         OpDraft::Append(draft) => {
             crate::frame::write_head(out, OpKind::Append, payload_bytes);
             let at = record_at(RECORD_AT_APPEND);
-            let offset = queues.take(draft.record.draft().topic, draft.placed.queue);
+            let offset = queues.take(draft.placed.topic, draft.placed.queue);
             draft.placed = Placement { at, queue_offset: offset, store_ms: frame.store_ms, ..draft.placed };
             let payload = &mut out[OP_HEAD_BYTES..OP_HEAD_BYTES + payload_bytes];
             BigEndian::write_i64(&mut payload[..8], draft.record.tags_code());
@@ -698,7 +734,8 @@ fn encode_op(
         OpDraft::Fire { due_ms, schedule, record, topic, queue, tags } => {
             crate::frame::write_head(out, OpKind::Fire, payload_bytes);
             let at = record_at(RECORD_AT_FIRE);
-            let offset = queues.take(topic, *queue);
+            let index = queues.index(topic);
+            let offset = queues.take(index, *queue);
             let payload = &mut out[OP_HEAD_BYTES..OP_HEAD_BYTES + payload_bytes];
             BigEndian::write_i64(&mut payload[..8], *due_ms);
             BigEndian::write_u64(&mut payload[8..16], schedule.0);

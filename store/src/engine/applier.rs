@@ -21,7 +21,7 @@ use crate::views::{Context, Effects, Place, Views};
 
 /// Timers handed out by the wheel at a time, and fires in one frame.
 const DUE_MAX: usize = 1024;
-/// Bytes of the bodies of a fire frame, apart from its first.
+/// Bytes of a fire frame that holds more than one.
 const FIRE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of frames applied before readers get a chance.
 const APPLY_BYTES_MAX: usize = 1 << 20;
@@ -111,7 +111,8 @@ impl Applier {
         }
     }
 
-    /// Folds committed frames into the views, some megabyte at most. True if more are there.
+    /// Folds committed frames into the views, some megabyte at most. True if more are there. The `applied`
+    /// cursor is the shell's to move, once the effects are delivered: who waits for it finds his answer.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] if a frame cannot be applied; the store must stop.
@@ -142,7 +143,6 @@ impl Applier {
         }
         self.fires += std::mem::take(&mut effects.fired);
         self.voids += std::mem::take(&mut effects.voids);
-        self.cursors.set_applied(views.applied);
         if let Some((end, stored, own)) = effects.diverged.take() {
             let text = format!("the state's digest at {end} is {own:016x}, the log says {stored:016x}");
             return Err(Error::new(ErrorKind::Corrupt, text).at(end));
@@ -199,18 +199,18 @@ impl Applier {
     /// What the appender needs first; the timers stay due.
     pub fn fire(&mut self, appender: &mut Appender, now: Now) -> std::result::Result<bool, Need> {
         let frame_max = appender.frame_bytes_max();
-        if !self.due.is_empty() {
-            let Self { due, quarantined, .. } = self;
-            due.retain(|timer| match timer.body.as_ref().map(|body| fits(body, frame_max)) {
-                Some(Err(error)) => quarantine(quarantined, timer.schedule, &error),
-                _ => true,
-            });
+        // The first one decides whether it is set aside; the others have their turn as the first of a frame.
+        while let Some(Due { schedule, body: Some(body), .. }) = self.due.front()
+            && let Err(error) = fits(body, frame_max)
+        {
+            quarantine(&mut self.quarantined, *schedule, &error);
+            self.due.pop_front();
         }
         let mut bytes = HEADER_BYTES;
         let mut ops = Vec::new();
         for timer in &self.due {
             let Some(body) = &timer.body else { break };
-            let Ok(record) = Record::parse(body) else { break };
+            let Ok(record) = fits(body, frame_max) else { break };
             bytes += fire_bytes(body.len());
             if !ops.is_empty() && bytes > FIRE_BYTES_MAX.min(frame_max) {
                 break;
@@ -228,6 +228,7 @@ impl Applier {
             return Ok(false);
         }
         let fired = ops.len();
+        let _span = tracing::debug_span!("fire", timers = fired).entered();
         appender.append_own(now, &mut ops)?;
         drop(ops);
         self.due.drain(..fired);
@@ -316,15 +317,15 @@ const fn fire_bytes(record: usize) -> usize {
     OP_HEAD_BYTES + aligned(RECORD_AT_FIRE + record)
 }
 
-/// Whether a timer's record can be fired at all.
-fn fits(body: &[u8], frame_max: usize) -> Result<()> {
-    Record::parse(body).map_err(|e| Error::new(ErrorKind::Corrupt, e.to_string()))?;
+/// A timer's record, if it can be fired at all.
+fn fits(body: &[u8], frame_max: usize) -> Result<Record<'_>> {
+    let record = Record::parse(body).map_err(|e| Error::new(ErrorKind::Corrupt, e.to_string()))?;
     let need = HEADER_BYTES + fire_bytes(body.len());
     if need > frame_max {
         let text = format!("its frame of {need} bytes is more than this store takes now ({frame_max})");
         return Err(Error::new(ErrorKind::TooLarge, text));
     }
-    Ok(())
+    Ok(record)
 }
 
 /// Sets a timer aside whose record cannot be read or fired: it stays pending, and everybody is told. Always false.

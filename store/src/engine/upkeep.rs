@@ -320,8 +320,8 @@ impl Upkeep {
             bytes = bytes.saturating_sub(segment.len_bytes());
             point = Some(next.start);
         }
-        let earliest = views.timers.iter().filter(|(_, p)| p.place == Place::Log).map(|(at, _)| at).min();
         let point = point?;
+        let earliest = views.timers.iter().filter(|(_, p)| p.place == Place::Log).map(|(at, _)| at).min();
         match earliest {
             Some(at) if at < point => {
                 let held = segments.iter().rev().find(|s| s.start <= at)?.start;
@@ -440,8 +440,10 @@ impl Upkeep {
     }
 
     fn unused_buckets(&mut self, views: &Views) -> Vec<StreamKind> {
-        let named: BTreeSet<Offset> =
-            self.generations.iter().flat_map(|g| g.buckets.iter().copied()).collect();
+        // A base that is frozen or being written names its buckets already.
+        let written = self.generations.iter().chain(&self.writing).flat_map(|g| &g.buckets);
+        let frozen = self.frozen.iter().flat_map(|s| &s.buckets);
+        let named: BTreeSet<Offset> = written.chain(frozen).copied().collect();
         let idle: Vec<Offset> = self.buckets.keys().copied().filter(|b| !named.contains(b)).collect();
         if idle.is_empty() || self.copying {
             return Vec::new();

@@ -12,6 +12,7 @@ use super::header::{Header, corrupt};
 use super::layout::{HEADER_BYTES, KEY_BYTES, UNIT_BYTES};
 use super::{IndexError, Unit};
 use crate::hash::checksum_more;
+use crate::planted::{self, Bug};
 use crate::record::Cursor;
 
 /// Bytes read at once when a section is checked.
@@ -147,7 +148,7 @@ impl IndexFile {
             computed = checksum_more(computed, &self.reader.read(at..to)?);
             at = to;
         }
-        if computed != crc {
+        if computed != crc && !planted::is(Bug::IndexUnchecked) {
             return Err(corrupt(section.start, check));
         }
         checked.store(true, Ordering::Relaxed);

@@ -63,10 +63,11 @@ pub struct Stamp {
 /// A draft that was checked: it can be encoded, and nothing can go wrong any more.
 #[derive(Debug, Clone, Copy)]
 pub struct Prepared<'a> {
-    /// Everything before the body; what the stamp holds is 0.
-    head: [u8; BODY],
     draft: Draft<'a>,
     len: usize,
+    total: u32,
+    body_length: u32,
+    body_crc: u32,
     tags_code: i64,
     /// The topic's length as it is written: one byte of it in V1, both in V2.
     topic_length: [u8; 2],
@@ -112,22 +113,14 @@ impl<'a> Draft<'a> {
             BODY + self.body.len() + if wide { 2 } else { 1 } + self.topic.len() + 2 + self.properties.len();
         let total = length("record size", len, 0, RECORD_BYTES_MAX)?;
 
-        let mut head = [0; BODY];
-        put(&mut head, TOTAL_SIZE, total.to_be_bytes());
-        put(&mut head, MAGIC, if wide { MAGIC_V2 } else { MAGIC_V1 }.to_be_bytes());
-        put(&mut head, BODY_CRC, body_crc(self.body).to_be_bytes());
-        put(&mut head, FLAG, self.flag.to_be_bytes());
-        put(&mut head, SYS_FLAG, (self.sys_flag & !(BORN_HOST_V6 | STORE_HOST_V6)).to_be_bytes());
-        put(&mut head, BORN_HOST, host_bytes(self.born_host));
-        put(&mut head, RECONSUME_TIMES, self.reconsume_times.to_be_bytes());
-        put(&mut head, PREPARED_TRANSACTION_OFFSET, self.prepared_transaction_offset.to_be_bytes());
-        put(&mut head, BODY_LENGTH, body_length.to_be_bytes());
         let [_, _, high, low] = topic_length.to_be_bytes();
         let [_, _, p_high, p_low] = properties_length.to_be_bytes();
         Ok(Prepared {
-            head,
             draft: *self,
             len,
+            total,
+            body_length,
+            body_crc: body_crc(self.body),
             tags_code: properties::get(self.properties, properties::TAGS).map_or(0, tags::code),
             topic_length: [high, low],
             properties_length: [p_high, p_low],
@@ -160,22 +153,32 @@ impl<'a> Prepared<'a> {
     ///
     /// # Cost
     ///
-    /// A copy of the message and six stores; no allocation.
+    /// A copy of the message and a store for each field; no allocation.
     pub fn encode(&self, stamp: &Stamp, out: &mut [u8]) {
         assert_eq!(out.len(), self.len, "a record is encoded into exactly its length");
         let Draft { topic, body, properties, born_ms, .. } = self.draft;
-        let (head, rest) = out.split_at_mut(BODY);
-        head.copy_from_slice(&self.head);
+        let wide = topic.len() > TOPIC_BYTES_MAX;
+        let born_ms = if born_ms == 0 { stamp.store_ms } else { born_ms };
+        #[expect(clippy::expect_used, reason = "the length was just compared with what is never shorter")]
+        let (head, rest) = out.split_first_chunk_mut::<BODY>().expect("a record has a head");
+        put(head, TOTAL_SIZE, self.total.to_be_bytes());
+        put(head, MAGIC, if wide { MAGIC_V2 } else { MAGIC_V1 }.to_be_bytes());
+        put(head, BODY_CRC, self.body_crc.to_be_bytes());
         put(head, QUEUE, stamp.queue.to_be_bytes());
+        put(head, FLAG, self.draft.flag.to_be_bytes());
         put(head, QUEUE_OFFSET, stamp.queue_offset.to_be_bytes());
         put(head, PHYSICAL_OFFSET, stamp.physical_offset.to_be_bytes());
-        put(head, BORN_MS, if born_ms == 0 { stamp.store_ms } else { born_ms }.to_be_bytes());
+        put(head, SYS_FLAG, (self.draft.sys_flag & !(BORN_HOST_V6 | STORE_HOST_V6)).to_be_bytes());
+        put(head, BORN_MS, born_ms.to_be_bytes());
+        put(head, BORN_HOST, host_bytes(self.draft.born_host));
         put(head, STORE_MS, stamp.store_ms.to_be_bytes());
         put(head, STORE_HOST, host_bytes(stamp.store_host));
+        put(head, RECONSUME_TIMES, self.draft.reconsume_times.to_be_bytes());
+        put(head, PREPARED_TRANSACTION_OFFSET, self.draft.prepared_transaction_offset.to_be_bytes());
+        put(head, BODY_LENGTH, self.body_length.to_be_bytes());
 
         let (to, rest) = rest.split_at_mut(body.len());
         to.copy_from_slice(body);
-        let wide = topic.len() > TOPIC_BYTES_MAX;
         let topic_length = &self.topic_length[usize::from(!wide)..];
         let (to, rest) = rest.split_at_mut(topic_length.len());
         to.copy_from_slice(topic_length);

@@ -19,6 +19,15 @@ pub const CHARS_V4: usize = 32;
 /// Characters of an id with an IPv6 host.
 pub const CHARS_V6: usize = 56;
 
+const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+
+/// Writes bytes as uppercase hexadecimal, two characters each; stops where either side ends.
+pub fn put_hex(out: &mut [u8], bytes: &[u8]) {
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+}
+
 /// Where a record is: the store that answers for it and its position there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MessageId {
@@ -33,15 +42,28 @@ impl MessageId {
     pub fn new(host: impl Into<SocketAddr>, physical_offset: u64) -> Self {
         Self { host: host.into(), physical_offset }
     }
+
+    /// Writes the id into `buffer`, without an allocation; gives the part that it takes.
+    pub fn put<'a>(&self, buffer: &'a mut [u8; CHARS_V6]) -> &'a str {
+        let at = match self.host.ip() {
+            IpAddr::V4(ip) => {
+                put_hex(buffer, &ip.octets());
+                8
+            }
+            IpAddr::V6(ip) => {
+                put_hex(buffer, &ip.octets());
+                32
+            }
+        };
+        put_hex(&mut buffer[at..], &u32::from(self.host.port()).to_be_bytes());
+        put_hex(&mut buffer[at + 8..], &self.physical_offset.to_be_bytes());
+        str::from_utf8(&buffer[..at + 24]).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.ip() {
-            IpAddr::V4(ip) => write!(f, "{:08X}", ip.to_bits())?,
-            IpAddr::V6(ip) => write!(f, "{:032X}", ip.to_bits())?,
-        }
-        write!(f, "{:08X}{:016X}", self.host.port(), self.physical_offset)
+        f.write_str(self.put(&mut [0; CHARS_V6]))
     }
 }
 

@@ -93,6 +93,18 @@ pub fn keys(raw: &[u8]) -> impl Iterator<Item = &str> {
     get(raw, KEYS).unwrap_or_default().split(' ').filter(|word| !word.is_empty())
 }
 
+/// Appends one pair as it is: for names and values that were read, so that no separator can be misplaced.
+pub fn put(out: &mut Vec<u8>, name: &str, value: &str) {
+    put_bytes(out, name.as_bytes(), value.as_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.push(NAME_END);
+    out.extend_from_slice(value);
+    out.push(VALUE_END);
+}
+
 /// Builds properties from pairs. A pair with an empty name or value is left out; so are separators within.
 pub fn build<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let mut out = Vec::new();
@@ -119,10 +131,7 @@ pub fn edit(raw: &[u8], set: &[(&str, &str)], remove: &[&str]) -> Vec<u8> {
         if set.iter().any(|(other, _)| is(other)) || remove.iter().any(|other| is(other)) {
             continue;
         }
-        out.extend_from_slice(name);
-        out.push(NAME_END);
-        out.extend_from_slice(value);
-        out.push(VALUE_END);
+        put_bytes(&mut out, name, value);
     }
     for (name, value) in set {
         push(&mut out, name, value);
@@ -171,6 +180,14 @@ mod tests {
     fn keys_are_split_at_blanks() {
         assert_eq!(keys(b"KEYS\x01 k1  k2 \x02").collect::<Vec<_>>(), ["k1", "k2"]);
         assert_eq!(keys(b"").count(), 0);
+    }
+
+    #[test]
+    fn what_is_read_can_be_put_again() {
+        let raw = b"a\x011\x02b\x012\x013\x02broken\x02c\x014";
+        let mut out = Vec::new();
+        pairs(raw).filter(|(name, _)| *name != "a").for_each(|(name, value)| put(&mut out, name, value));
+        assert_eq!(out, b"b\x012\x013\x02c\x014\x02");
     }
 
     #[test]

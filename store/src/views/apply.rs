@@ -4,6 +4,7 @@
 //! once, in log order, committed ones only; the same prefix gives the same state on every node.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Place, QUEUE_SKIP, Views};
 use crate::frame::{BadOp, FEATURE_LEVEL, Frame, Op};
@@ -127,10 +128,10 @@ impl Views {
             }
             Op::Topic { name, config } => {
                 let topic = self.topic_index(name);
-                self.topics[topic].config.clone_from(config);
+                self.topics[topic].config = config.clone().map(Arc::new);
             }
             Op::Group { name, config } => match config {
-                Some(config) => drop(self.groups.insert((*name).to_owned(), config.clone())),
+                Some(config) => drop(self.groups.insert((*name).to_owned(), Arc::new(config.clone()))),
                 None => drop(self.groups.remove(*name)),
             },
             Op::Trim { start } => {

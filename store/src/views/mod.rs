@@ -5,6 +5,7 @@ mod queue;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::index::IndexFile;
@@ -24,7 +25,7 @@ pub struct Topic {
     /// Its name.
     pub name: Arc<str>,
     /// Its settings, `None` once it was deleted.
-    pub config: Option<TopicConfig>,
+    pub config: Option<Arc<TopicConfig>>,
     /// Its queues, by number.
     pub queues: Vec<Queue>,
 }
@@ -46,7 +47,7 @@ pub struct Views {
     pub timers: Timers,
     pub(crate) topics: Vec<Topic>,
     names: BTreeMap<Arc<str>, usize>,
-    pub(crate) groups: BTreeMap<String, GroupConfig>,
+    pub(crate) groups: BTreeMap<String, Arc<GroupConfig>>,
     /// Progress: (group, topic, queue) to the first offset not consumed.
     pub(crate) offsets: BTreeMap<(String, String, u32), u64>,
     /// Positions of records at or above `start` that were refused.
@@ -86,6 +87,18 @@ impl Views {
         self.names.values().filter_map(|i| self.topics.get(*i))
     }
 
+    /// The oldest offset and the end of a queue; `None` if there is no such topic or queue.
+    #[must_use]
+    pub fn queue_range(&self, topic: &str, queue: u32) -> Option<Range<u64>> {
+        let topic = self.topic(topic)?;
+        if let Some(queue) = topic.queues.get(queue as usize) {
+            return Some(queue.start()..queue.end);
+        }
+        let unused = u64::from(self.queue_skips) * QUEUE_SKIP;
+        let config = topic.config.as_ref()?;
+        (queue < config.read_queues.max(config.write_queues)).then_some(unused..unused)
+    }
+
     /// A queue.
     #[must_use]
     pub fn queue(&self, topic: &str, queue: u32) -> Option<&Queue> {
@@ -94,13 +107,13 @@ impl Views {
 
     /// A group's settings.
     #[must_use]
-    pub fn group(&self, name: &str) -> Option<&GroupConfig> {
+    pub fn group(&self, name: &str) -> Option<&Arc<GroupConfig>> {
         self.groups.get(name)
     }
 
     /// All groups, in order.
     pub fn groups(&self) -> impl Iterator<Item = &GroupConfig> {
-        self.groups.values()
+        self.groups.values().map(|group| &**group)
     }
 
     /// A group's progress in a queue.

@@ -1,10 +1,12 @@
 //! The timers that are pending: one view of schedules, fires and cancels.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasherDefault;
 
 use timer_wheel::{Key, Wheel};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::hash::OffsetHasher;
 use crate::offset::Offset;
 
 /// Where a pending timer's record can be read.
@@ -36,7 +38,7 @@ pub struct Pending {
 /// All pending timers, and the cancelled ones that are still answered for.
 #[derive(Debug)]
 pub struct Timers {
-    pending: HashMap<Offset, Pending>,
+    pending: HashMap<Offset, Pending, BuildHasherDefault<OffsetHasher>>,
     wheel: Wheel<Offset>,
     cancelled: BTreeMap<Offset, i64>,
     digest: u64,
@@ -47,7 +49,7 @@ impl Timers {
     #[must_use]
     pub fn new(now_ms: i64) -> Self {
         Self {
-            pending: HashMap::new(),
+            pending: HashMap::default(),
             wheel: Wheel::new(tick(now_ms)),
             cancelled: BTreeMap::new(),
             digest: 0,

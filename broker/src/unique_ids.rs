@@ -1,38 +1,11 @@
-//! The two message ids of RocketMQ: where a record stands, and what its producer called it.
+//! The unique keys of messages whose producer gave none.
 
 use std::{
-    net::{Ipv4Addr, SocketAddrV4},
+    net::Ipv4Addr,
     sync::atomic::{AtomicU16, Ordering},
 };
 
-use bytes::{BufMut, BytesMut};
-
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
-
-/// Writes the offset message id: upper-case hex of address, port as four bytes, log position.
-pub fn put_offset_id(out: &mut BytesMut, host: SocketAddrV4, offset: u64) {
-    put_hex(out, &host.ip().octets());
-    put_hex(out, &u32::from(host.port()).to_be_bytes());
-    put_hex(out, &offset.to_be_bytes());
-}
-
-/// The offset message id as text.
-#[must_use]
-pub fn offset_id(host: SocketAddrV4, offset: u64) -> String {
-    let mut out = BytesMut::with_capacity(32);
-    put_offset_id(&mut out, host, offset);
-    into_text(&out)
-}
-
-fn put_hex(out: &mut BytesMut, bytes: &[u8]) {
-    for byte in bytes {
-        out.put_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-    }
-}
-
-fn into_text(hex: &[u8]) -> String {
-    hex.iter().copied().map(char::from).collect()
-}
+use mainspring::record::message_id::put_hex;
 
 /// Makes unique keys for messages that come without one, in the layout that tools take the time out of:
 /// address, process, salt, milliseconds since the month began, counter.
@@ -57,11 +30,11 @@ impl UniqueIds {
     #[must_use]
     pub fn next(&self, now_ms: i64) -> String {
         let count = self.counter.fetch_add(1, Ordering::Relaxed);
-        let mut out = BytesMut::with_capacity(32);
-        put_hex(&mut out, &self.prefix);
-        put_hex(&mut out, &ms_in_month(now_ms).to_be_bytes());
-        put_hex(&mut out, &count.to_be_bytes());
-        into_text(&out)
+        let mut out = [0; 32];
+        put_hex(&mut out[..20], &self.prefix);
+        put_hex(&mut out[20..28], &ms_in_month(now_ms).to_be_bytes());
+        put_hex(&mut out[28..], &count.to_be_bytes());
+        out.map(char::from).iter().collect()
     }
 }
 
@@ -82,12 +55,6 @@ fn ms_in_month(now_ms: i64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn offset_ids_have_the_known_form() {
-        let host = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 20911);
-        assert_eq!(offset_id(host, 0x484D75), "7F000001000051AF0000000000484D75");
-    }
 
     #[test]
     fn months_begin_where_the_calendar_says() {

@@ -1,0 +1,83 @@
+//! What a campaign did, in figures.
+
+macro_rules! counts {
+    ($($field:ident: $name:literal,)*) => {
+        /// Counts of one history or of many.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "each is the thing of that name")]
+        pub struct Counts {
+            $(pub $field: u64,)*
+        }
+
+        impl Counts {
+            /// Name and figure of each.
+            #[must_use]
+            pub fn named(&self) -> Vec<(&'static str, u64)> {
+                vec![$(($name, self.$field)),*]
+            }
+
+            /// Adds another history's.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$field += other.$field;)*
+            }
+        }
+    };
+}
+
+counts! {
+    seeds: "seeds",
+    steps: "steps",
+    frames: "frames",
+    power_cuts: "power cuts",
+    kills: "kills",
+    closes: "clean closes",
+    crashes_inside: "crashes inside an operation",
+    crashes_in_recovery: "crashes in recovery",
+    rolls: "rolls",
+    indexes: "index files",
+    bases: "bases",
+    buckets: "buckets",
+    trims: "trims",
+    fires: "fires",
+    voids: "voids",
+    fires_from_buckets: "fires from a bucket",
+    skips: "skips",
+    older_bases: "opens on the older generation",
+    tears_above: "tears above the mark",
+    damage_below: "damage below the mark",
+    damage_repaired: "damage repaired",
+    failed_flushes: "failed flushes",
+    full: "refusals on a full disk",
+    clock_steps: "clock steps",
+    cancels: "cancels answered",
+    retries: "retries and dead letters",
+    rebuilds: "rebuilds compared",
+    sweeps: "sweeps",
+    reads: "records read",
+}
+
+impl Counts {
+    /// What a campaign must show, and did not show often enough.
+    #[must_use]
+    pub fn too_few(&self, least: u64) -> Vec<(&'static str, u64)> {
+        let must = [
+            "rolls",
+            "index files",
+            "bases",
+            "trims",
+            "voids",
+            "skips",
+            "fires from a bucket",
+            "opens on the older generation",
+            "tears above the mark",
+            "damage below the mark",
+        ];
+        self.named().into_iter().filter(|(name, n)| must.contains(name) && *n < least).collect()
+    }
+
+    /// Crashes, each with a reopen.
+    #[must_use]
+    pub fn crashes(&self) -> u64 {
+        self.power_cuts + self.kills
+    }
+}

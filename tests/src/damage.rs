@@ -1,0 +1,248 @@
+//! Damage to durable bytes at the end of a history: it is found and told, and no wrong byte is ever served.
+
+use backends::{Damage, Name};
+use mainspring::{ErrorKind, Offset, ReadRequest, Store, TagFilter};
+
+use crate::Verdict;
+use crate::crash::open_on;
+use crate::fold::{Fold, Item};
+use crate::history::History;
+use crate::invariants::{durable, place, require};
+use crate::raw::base::RawBase;
+use crate::raw::log::{RawLog, numbered};
+use crate::raw::{Bytes, frame};
+
+const PROPERTY: &str = "damage";
+
+/// What the damage did to the log.
+#[derive(Debug, Clone, Copy)]
+struct Harm {
+    /// Where the log ended before.
+    whole: u64,
+    /// Where its good frames end now.
+    good: u64,
+    /// The durable mark.
+    mark: u64,
+    /// The first offset of the segment that was damaged.
+    segment: u64,
+}
+
+impl History {
+    /// The last life ends, and its medium is damaged.
+    pub(crate) fn damage(&mut self) -> Verdict {
+        let power = self.rng.one_in(2);
+        self.end_for_damage(power)?;
+        let raw = self.model.read(&self.backend);
+        durable::survives(&self.model, raw.end(), power)?;
+        self.model.cut(raw.end());
+        self.model.observe(&raw)?;
+        self.reasons.damaged = true;
+        match self.rng.below(10) {
+            0 => self.damage_cell(),
+            1 | 2 => self.damage_bucket(),
+            _ => self.damage_log(&raw),
+        }
+    }
+
+    fn damage_cell(&mut self) -> Verdict {
+        let cells = self.backend.cells();
+        let cells: Vec<_> = cells.iter().collect();
+        if cells.is_empty() {
+            return Ok(());
+        }
+        let (name, value) = *self.rng.pick(&cells);
+        let at = usize::try_from(self.rng.below(value.len() as u64)).unwrap_or(0);
+        self.note(|| format!("damage cell {name} at {at}"));
+        self.backend.damage_cell(name, at, 4);
+        let opened = open_on(&self.backend, &self.clock, &self.options);
+        let told =
+            opened.as_ref().is_err_and(|e| matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Version));
+        let text = format!("cell {name} is damaged and the store opens as if nothing were: {opened:?}");
+        require(told, PROPERTY, || text)
+    }
+
+    /// A bucket's timers wait for ever rather than fire what is not theirs.
+    fn damage_bucket(&mut self) -> Verdict {
+        let streams = self.backend.streams();
+        let due: Vec<_> = streams.iter().filter(|i| i.sealed && numbered(&i.name, "due").is_some()).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let info = *self.rng.pick(&due);
+        let at = self.rng.below(info.len);
+        self.note(|| format!("damage {} at {at}", info.name));
+        self.backend.damage(&info.name, at, &Damage::Flip(1));
+        let store = match open_on(&self.backend, &self.clock, &self.options) {
+            Ok(store) => store,
+            Err(error) => return self.refused("open", &error),
+        };
+        let pending = store.stats().timers_pending;
+        let sound = store.stats().stopped.is_none();
+        self.store = Some(store);
+        if sound {
+            let end = self.store().stats().applied.0;
+            self.model.apply(end)?;
+            let expected = self.model.fold.pending;
+            require(pending == expected, PROPERTY, || format!("{pending} of {expected} timers pend"))?;
+            self.model.bound_ms = i64::MAX / 2;
+            self.clock.advance(10 * 3_600_000);
+            for _ in 0..4 {
+                self.store().step();
+            }
+            self.observe()?;
+            let end = self.store().stats().applied.0;
+            self.model.apply(end)?;
+        }
+        Ok(())
+    }
+
+    fn damage_log(&mut self, raw: &RawLog) -> Verdict {
+        let full: Vec<usize> =
+            raw.chain.iter().copied().filter(|i| !raw.segments[*i].frames.is_empty()).collect();
+        if full.is_empty() {
+            return Ok(());
+        }
+        let segment = &raw.segments[*self.rng.pick(&full)];
+        let at = self.rng.below(segment.end() - segment.start);
+        let kind = match self.rng.below(4) {
+            0 => Damage::Zero,
+            1 => Damage::Stale,
+            _ => Damage::Flip(1 << self.rng.below(8)),
+        };
+        self.note(|| format!("damage {} at {at}: {kind:?}", segment.name));
+        self.backend.damage(&segment.name, at, &kind);
+        let after = self.model.read(&self.backend);
+        let mark = self.mark(&after);
+        let harm = Harm { whole: raw.end(), good: good_end(&after, raw), mark, segment: segment.start };
+        self.note(|| format!("{harm:?}"));
+        if harm.good < harm.mark {
+            self.counts.damage_below += 1;
+        }
+        for _ in 0..2 {
+            self.open_damaged(harm)?;
+            self.backend = self.backend.kill();
+        }
+        Ok(())
+    }
+
+    /// The durable mark by the rules: checkpoint, newest base, sealed ends, and every frame's `flushed`.
+    fn mark(&self, raw: &RawLog) -> u64 {
+        let cell = |name: &str| self.backend.cells().get(&Name::new(name)?).cloned();
+        let checkpoint = cell("checkpoint").and_then(|c| Bytes(c.get(12..)?).u64()).unwrap_or(0);
+        let mut mark = checkpoint;
+        for info in self.backend.streams() {
+            let bytes = self.backend.dump(&info.name).unwrap_or_default();
+            if numbered(&info.name, "base").is_some() {
+                mark = mark.max(RawBase::parse(&bytes).map_or(0, |base| base.at));
+            }
+            let Some(start) = numbered(&info.name, "log") else { continue };
+            for at in (0..bytes.len()).step_by(8) {
+                let found = frame::head(&bytes[at..], self.model.secret, start + at as u64);
+                mark = mark.max(found.map_or(0, |head| head.flushed));
+            }
+        }
+        let chain = raw.chain.iter().map(|i| &raw.segments[*i]);
+        let sealed = chain.filter(|s| s.sealed && !s.frames.is_empty()).map(|s| s.start + s.len).max();
+        mark.max(sealed.unwrap_or(0))
+    }
+
+    fn open_damaged(&mut self, harm: Harm) -> Verdict {
+        let store = match open_on(&self.backend, &self.clock, &self.options) {
+            Ok(store) => store,
+            Err(error) => {
+                require(harm.good < harm.mark, PROPERTY, || format!("a torn tail is no reason: {error:?}"))?;
+                return self.refused("open", &error);
+            }
+        };
+        let stats = store.stats();
+        let report = store.report().clone();
+        self.note(|| format!("open -> {report:?}, {:?}", stats.stopped));
+        let applied = stats.applied.0;
+        let harmed = harm.good < harm.whole;
+        match &stats.stopped {
+            Some(why) => require(harmed && harm.good < harm.mark, PROPERTY, || {
+                format!("it is read-only although only a tail is torn: {why}")
+            })?,
+            None => {
+                let cut = applied < harm.whole;
+                require(!cut || harm.good >= harm.mark, PROPERTY, || {
+                    format!("damage at {} below the mark was cut like a tail", place(harm.good))
+                })?;
+            }
+        }
+        self.model.fold = Fold::default();
+        self.model.cancelled.clear();
+        self.model.apply(applied)?;
+        let readable = serves_right(&store, &self.model.fold, harm, stats.stopped.is_some());
+        self.store = Some(store);
+        readable?;
+        if stats.stopped.is_some() {
+            let refused = self.store().append(mainspring::Message::new("t0", "x")).err().map(|e| e.kind());
+            require(refused == Some(ErrorKind::ReadOnly), PROPERTY, || {
+                format!("an append to it: {refused:?}")
+            })?;
+        }
+        if let Some(store) = self.store.take() {
+            store.abandon();
+        }
+        Ok(())
+    }
+}
+
+/// Where the good frames end that were good before.
+fn good_end(after: &RawLog, before: &RawLog) -> u64 {
+    let mut end = 0;
+    let mut found = after.segments.iter().flat_map(|s| &s.frames).map(|f| (f.at, f.crc));
+    for frame in before.frames() {
+        if !found.any(|(at, crc)| (at, crc) == (frame.at, frame.crc)) {
+            break;
+        }
+        end = frame.end;
+    }
+    end
+}
+
+/// Everything that is served is what the log holds; what is missing is told, or lies behind the damage.
+fn serves_right(store: &Store, fold: &Fold, harm: Harm, stopped: bool) -> Verdict {
+    let all = TagFilter::all();
+    for ((topic, queue), expected) in &fold.queues {
+        let items = &expected.items[fold.readable(expected)..];
+        let missing = |item: &Item| stopped && item.at >= harm.good;
+        let (mut next, mut from) = (0, items.first().map_or(0, |item| item.queue_offset));
+        while next < items.len() {
+            let request =
+                ReadRequest { topic, queue: *queue, from, max_records: 8, max_bytes: 1 << 20, filter: &all };
+            match store.read(&request) {
+                Err(error) => {
+                    let item = &items[next];
+                    let told = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io);
+                    require(told && (item.segment == harm.segment || missing(item)), PROPERTY, || {
+                        format!("{topic}/{queue} at {from}: {error:?}")
+                    })?;
+                    next += 1;
+                }
+                Ok(result) if result.records.is_empty() => {
+                    let left = items[next..].iter().find(|item| !missing(item));
+                    require(left.is_none(), PROPERTY, || format!("{topic}/{queue} lacks {left:?}"))?;
+                    break;
+                }
+                Ok(result) => {
+                    for record in &result.records {
+                        while items.get(next).is_some_and(|i| i.record().bytes != record[..] && missing(i)) {
+                            next += 1;
+                        }
+                        let same = items.get(next).is_some_and(|i| i.record().bytes == record[..]);
+                        require(same, PROPERTY, || format!("{topic}/{queue} serves wrong bytes at {from}"))?;
+                        next += 1;
+                    }
+                }
+            }
+            from = items.get(next).map_or(from, |item| item.queue_offset);
+        }
+    }
+    for at in fold.voids.iter().filter(|at| **at >= fold.start) {
+        let found = store.record_at(Offset(*at)).is_ok();
+        require(!found, PROPERTY, || format!("the refused record at {} is shown", place(*at)))?;
+    }
+    Ok(())
+}
