@@ -47,12 +47,12 @@ impl Plan {
             rounds: 5,
             only: Vec::new(),
             append_bytes: 96 << 20,
-            sustained_bytes: (1 << 30, 256 << 20),
+            sustained_bytes: (512 << 20, 128 << 20),
             durable: [3_000, 30_000, 60_000],
             single: 300,
             read: 150_000,
             wheel: 10_000_000,
-            reopen: 850_000,
+            reopen: 400_000,
             timers: 50_000,
             instant: (10_000, 2_000),
         }
@@ -366,7 +366,8 @@ fn reopen_rows(plan: &Plan, sink: Sink<'_>) -> Result<()> {
 
 fn cost_rows(plan: &Plan, sink: Sink<'_>) -> Result<()> {
     for body in [128, 1024] {
-        let load = Workload::new(7, body, plan.timers);
+        // Below the 64 MiB at which a flush would begin in the middle of one of the three.
+        let load = Workload::new(7, body, plan.timers.min((60 << 20) / (3 * (body + 400))));
         if !plan.wants("timer: schedule") && !plan.wants("timer: fire") {
             continue;
         }

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bucket::Bucket;
-use crate::codec::{Malformed, Reader, Writer};
+use crate::codec::{Malformed, Reader, Writer, fill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
 use crate::planted::{self, Bug};
@@ -45,6 +45,20 @@ pub const MAGIC: u32 = u32::from_be_bytes(*b"MSB1");
 pub const VERSION: u32 = 1;
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 48;
+
+/// `(field, offset, size)` of the header, in order.
+pub const HEADER_FIELDS: &[(&str, usize, usize)] = &[
+    ("magic", 0, 4),
+    ("version", 4, 4),
+    ("checksum", 8, 4),
+    ("reserved", 12, 4),
+    ("length", 16, 8),
+    ("B", 24, 8),
+    ("start", 32, 8),
+    ("digest", 40, 8),
+];
+
+const _: () = assert!(fill(HEADER_FIELDS, HEADER_BYTES));
 
 /// A base that is ready to be written.
 #[derive(Debug, Clone)]

@@ -27,7 +27,7 @@ pub struct Costs {
 /// Applies what was appended after so many messages, as a group of producers would have it.
 const APPLY_EVERY: usize = 256;
 
-/// Appends, schedules and fires a workload on one thread, on a manual clock, with default options but rule
+/// Appends, schedules and fires a workload, 64 MiB at most, on one thread, on a manual clock, with default options but rule
 /// `appended`; what each of them costs includes applying it.
 ///
 /// # Errors
