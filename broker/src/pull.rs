@@ -3,7 +3,7 @@
 //!
 //! All four offsets stand in every answer: C++ clients throw without them.
 //!
-//! # A subscription newer than the heartbeat's
+//! # A subscription that is not known here
 //!
 //! Java stamps its subscriptions anew on every rebalance and announces that by a heartbeat, which it skips while another
 //! is under way. Its pulls then name a version that is not known here, until the next heartbeat half a minute later.
@@ -11,6 +11,9 @@
 //! the same, and clients look at the tags of what they get once more anyway. So such a pull gets every message, whatever
 //! its tag: nothing is skipped that the newer expression may want, nobody waits, and for a while some messages travel in
 //! vain. Filters that clients do not repeat would need the 25; there are none here.
+//!
+//! The same holds after a restart, when nobody has sent a heartbeat yet: RocketMQ answers 24, and the consumer stands
+//! still until its next one. Only a group that is not stored at all, or a topic that its members do not name, is a 24.
 
 use std::{sync::Arc, time::Duration};
 
@@ -158,7 +161,11 @@ fn filter(
         let text = format!("{what} of the consumer group {}", names::shown(group));
         Response::refuse(response::SUBSCRIPTION_NOT_EXIST, text)
     };
-    let found = broker.clients.subscription(group, topic).map_err(|_| unknown("no consumer is online"))?;
+    let found = match broker.clients.subscription(group, topic) {
+        Ok(found) => found,
+        Err(_) if broker.store.group(group).is_some() => return Ok(Arc::new(TagFilter::all())),
+        Err(_) => return Err(unknown("no consumer is online")),
+    };
     let subscription = found.ok_or_else(|| unknown("the topic is in no subscription"))?;
     let newer = fields.number::<i64>("subVersion")?.is_some_and(|version| version > subscription.version);
     match &subscription.kind {
