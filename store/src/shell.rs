@@ -148,13 +148,21 @@ impl Core {
                 Ok(appended) => {
                     if wait == Wait::Flushed && self.options.commit == CommitRule::Appended {
                         appender.want_flush();
+                    }
+                    let urgent = appender.is_flush_urgent();
+                    drop(appender);
+                    if urgent {
                         self.flusher.raise();
                     }
-                    drop(appender);
                     self.appended();
                     return Ok(appended);
                 }
-                Err(Need::Refused(error)) => return Err(error),
+                Err(Need::Refused(error)) => {
+                    if appender.is_flush_urgent() {
+                        self.flusher.raise();
+                    }
+                    return Err(error);
+                }
                 Err(need) => need,
             };
             if tried && appender.is_full() {
@@ -369,7 +377,7 @@ impl Core {
         let interval = i64::try_from(self.options.flush_interval_ms).unwrap_or(i64::MAX);
         let due = since.saturating_add(interval);
         let now_ms = appender.owner_ms(self.clock.now());
-        let big = appender.unflushed_bytes() > self.options.unflushed_bytes_max / 4;
+        let big = appender.is_flush_urgent();
         let now = self.options.commit == CommitRule::Flushed || since == i64::MIN || due <= now_ms || big;
         if now { Ok(()) } else { Err(Some(due)) }
     }
