@@ -52,14 +52,15 @@ pub enum Keys {
     Leave,
 }
 
-/// Reads and rewrites the properties of one message.
+/// Reads and rewrites the properties of one message. `now_ms` is asked only for what needs the time, since the store's
+/// clock stands behind the lock of its appends.
 ///
 /// # Errors
 ///
 /// 13 for a delay that is no number, negative or beyond all time, or where the text grows too long.
 pub fn prepare(
     given: &str,
-    now_ms: i64,
+    now_ms: impl Fn() -> i64,
     settings: &Settings,
     keys: (&UniqueIds, Keys),
 ) -> Result<Prepared, Response> {
@@ -85,7 +86,7 @@ pub fn prepare(
         }
     }
     if unique_key.is_none() && keys.1 == Keys::Make {
-        let made = keys.0.next(now_ms);
+        let made = keys.0.next(now_ms());
         put(&mut text, name::UNIQ_KEY, &made);
         unique_key = Some(made);
     }
@@ -109,16 +110,20 @@ struct Delay<'a> {
 
 impl Delay<'_> {
     /// A level above 0 wins over times; of those, seconds win over milliseconds over a moment.
-    fn due(&self, now_ms: i64) -> Result<Due, Response> {
+    fn due(&self, now_ms: impl Fn() -> i64) -> Result<Due, Response> {
         if self.level > 0 {
             return Ok(Due::Level(self.level));
         }
-        let relative = |text: &str, unit: i64| number(text)?.checked_mul(unit)?.checked_add(now_ms);
-        let (text, at) = match (self.seconds, self.milliseconds, self.deliver) {
-            (Some(text), _, _) => (text, relative(text, 1000)),
-            (None, Some(text), _) => (text, relative(text, 1)),
-            (None, None, Some(text)) => (text, number(text)),
+        let (text, unit) = match (self.seconds, self.milliseconds, self.deliver) {
+            (Some(text), _, _) => (text, Some(1000)),
+            (None, Some(text), _) => (text, Some(1)),
+            (None, None, Some(text)) => (text, None),
             (None, None, None) => return Ok(Due::Now),
+        };
+        let now_ms = now_ms();
+        let at = match unit {
+            Some(unit) => number(text).and_then(|n| n.checked_mul(unit)?.checked_add(now_ms)),
+            None => number(text),
         };
         match at {
             Some(at) if at > now_ms => Ok(Due::At(at)),
@@ -157,7 +162,7 @@ mod tests {
             attempts_max: 16,
         };
         let text: String = pairs.iter().map(|(name, value)| format!("{name}\u{1}{value}\u{2}")).collect();
-        prepare(&text, NOW, &settings, (&UniqueIds::new(Ipv4Addr::LOCALHOST, 1, 1), keys))
+        prepare(&text, || NOW, &settings, (&UniqueIds::new(Ipv4Addr::LOCALHOST, 1, 1), keys))
     }
 
     fn due(pairs: &[(&str, &str)]) -> Result<Due, i32> {

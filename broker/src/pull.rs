@@ -3,7 +3,7 @@
 //!
 //! All four offsets stand in every answer: C++ clients throw without them.
 //!
-//! # A subscription newer than the heartbeat's
+//! # A subscription that is not known here
 //!
 //! Java stamps its subscriptions anew on every rebalance and announces that by a heartbeat, which it skips while another
 //! is under way. Its pulls then name a version that is not known here, until the next heartbeat half a minute later.
@@ -11,6 +11,9 @@
 //! the same, and clients look at the tags of what they get once more anyway. So such a pull gets every message, whatever
 //! its tag: nothing is skipped that the newer expression may want, nobody waits, and for a while some messages travel in
 //! vain. Filters that clients do not repeat would need the 25; there are none here.
+//!
+//! The same holds after a restart, when nobody has sent a heartbeat yet: RocketMQ answers 24, and the consumer stands
+//! still until its next one. Only a group that is not stored at all, or a topic that its members do not name, is a 24.
 
 use std::{sync::Arc, time::Duration};
 
@@ -91,7 +94,11 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
             // A pull may come before the first heartbeat of its group.
             let (broker, group) = (Arc::clone(broker), group.to_owned());
             Ok(Reply::later(async move {
-                match membership::ensure_group(&broker, &group).await.and_then(|_| serve(&broker, pull)) {
+                if let Err(refusal) = membership::ensure_group(&broker, &group).await {
+                    // Reading must go on where nothing can be written; the heartbeat makes the group later.
+                    tracing::warn!(group, code = refusal.code, remark = ?refusal.remark, "a group cannot be made");
+                }
+                match serve(&broker, pull) {
                     Ok(Reply::Now(answer)) | Err(answer) => answer,
                     Ok(Reply::Later(answer)) => answer.await,
                 }
@@ -154,7 +161,11 @@ fn filter(
         let text = format!("{what} of the consumer group {}", names::shown(group));
         Response::refuse(response::SUBSCRIPTION_NOT_EXIST, text)
     };
-    let found = broker.clients.subscription(group, topic).map_err(|_| unknown("no consumer is online"))?;
+    let found = match broker.clients.subscription(group, topic) {
+        Ok(found) => found,
+        Err(_) if broker.store.group(group).is_some() => return Ok(Arc::new(TagFilter::all())),
+        Err(_) => return Err(unknown("no consumer is online")),
+    };
     let subscription = found.ok_or_else(|| unknown("the topic is in no subscription"))?;
     let newer = fields.number::<i64>("subVersion")?.is_some_and(|version| version > subscription.version);
     match &subscription.kind {
@@ -164,14 +175,18 @@ fn filter(
     }
 }
 
+/// Keeps the offset that came with a pull; mostly it is the one that is known already.
 fn commit(broker: &Broker, fields: &Fields<'_>, group: &str, pull: &Pull) -> Result<(), Response> {
     let sys_flag: i32 = fields.number("sysFlag")?.unwrap_or(0);
-    if sys_flag & FLAG_COMMIT != 0
-        && let Some(offset) =
-            fields.number::<i64>("commitOffset")?.and_then(|offset| u64::try_from(offset).ok())
-    {
-        // Losing it means a redelivery, so nobody waits for it.
-        drop(broker.store.commit_offset(group, &pull.wanted.topic, pull.wanted.queue, offset)?);
+    let offset = fields.number::<i64>("commitOffset")?.and_then(|offset| u64::try_from(offset).ok());
+    let Some(offset) = offset.filter(|_| sys_flag & FLAG_COMMIT != 0) else { return Ok(()) };
+    let Wanted { topic, queue, .. } = &pull.wanted;
+    if broker.store.committed_offset(group, topic, *queue) == Some(offset) {
+        return Ok(());
+    }
+    // Losing it means a redelivery, so nobody waits for it, and a full disk does not keep anybody from reading.
+    if let Err(error) = broker.store.commit_offset(group, topic, *queue, offset) {
+        tracing::debug!(group, topic, queue, %error, "an offset that came with a pull is not kept");
     }
     Ok(())
 }

@@ -159,7 +159,7 @@ fn read(
         let key = properties::get(given.as_bytes(), properties::UNIQ_KEY).map(str::to_owned);
         (key, Content::Many(read_batch(broker, &request.body, &topic)?))
     } else {
-        let now_ms = broker.store.now_ms();
+        let now_ms = || broker.store.now_ms();
         let mut prepared = outgoing::prepare(given, now_ms, &broker.settings, (&broker.ids, Keys::Make))?;
         if dead {
             prepared.due = Due::Now;
@@ -214,7 +214,7 @@ fn read_batch(
     if names::is_of_failures(topic) {
         return Err(illegal(String::from("a batch cannot go to a retry topic")));
     }
-    let now_ms = broker.store.now_ms();
+    let now_ms = || broker.store.now_ms();
     let mut messages = Vec::new();
     for message in Batch::new(body) {
         let message = message.map_err(|e| illegal(format!("the batch does not decode: {e}")))?;

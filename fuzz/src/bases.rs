@@ -35,7 +35,8 @@ pub fn base_and_cells(data: &[u8]) {
 
 /// A due bucket that bases of the corpus name.
 fn buckets() -> Buckets {
-    let timers = (0..20).map(|i| (i64::from(i) * 100, START.plus(i as u64 * 8), Bytes::from(vec![i as u8; 9])));
+    let timers =
+        (0..20).map(|i| (i64::from(i) * 100, START.plus(i as u64 * 8), Bytes::from(vec![i as u8; 9])));
     let bytes = bucket::encode(START, timers.collect());
     let bucket = Bucket::open(medium::reader(&bytes)).expect("what is built can be opened");
     BTreeMap::from([(START, bucket)])
@@ -52,7 +53,11 @@ fn frozen(views: &Views, known: &Buckets) {
     let Some(snapshot) = views.freeze(known) else { return };
     let again = Views::thaw(&snapshot.bytes, known, 5).expect("what is frozen can be thawed");
     assert_eq!(again.digest(), views.digest());
-    assert_eq!(again.freeze(known).map(|s| s.bytes), Some(snapshot.bytes), "a base is a function of the state");
+    assert_eq!(
+        again.freeze(known).map(|s| s.bytes),
+        Some(snapshot.bytes),
+        "a base is a function of the state"
+    );
 }
 
 fn patched_base(bytes: &[u8]) -> Vec<u8> {
@@ -120,7 +125,11 @@ fn cells(bytes: &[u8]) {
 fn cell<V: CellValue + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
     let Ok(value) = cells::decode::<V>(bytes) else { return };
     assert_eq!(bytes.len(), cells::HEAD_BYTES + V::PAYLOAD_BYTES, "a cell has one length");
-    assert_eq!(cells::decode::<V>(&cells::encode(&value)).ok(), Some(value), "a cell is written as it is read");
+    assert_eq!(
+        cells::decode::<V>(&cells::encode(&value)).ok(),
+        Some(value),
+        "a cell is written as it is read"
+    );
 }
 
 fn patched_cell(bytes: &[u8], magic: u32) -> Vec<u8> {
@@ -157,8 +166,20 @@ fn folded(mut rest: &[u8]) {
 
 fn kind_of(byte: u8) -> OpKind {
     use OpKind::{Append, Cancel, ClockStep, Digest, Fire, Group, Open, Schedule, Segment, Topic, Trim};
-    let kinds =
-        [Append, Schedule, Fire, Cancel, OpKind::Offset, Topic, Group, Trim, ClockStep, Digest, Open, Segment];
+    let kinds = [
+        Append,
+        Schedule,
+        Fire,
+        Cancel,
+        OpKind::Offset,
+        Topic,
+        Group,
+        Trim,
+        ClockStep,
+        Digest,
+        Open,
+        Segment,
+    ];
     kinds[usize::from(byte & 0x3f) % kinds.len()]
 }
 
@@ -186,4 +207,3 @@ fn bounded(frame: &[u8], at: Offset) -> Vec<u8> {
     let head: Vec<u8> = vec![0; 16];
     sealed(&[&head, &body[mainspring::frame::HEADER_BYTES..]].concat(), at)
 }
-

@@ -1,7 +1,9 @@
 //! `index_open`: an index file of any bytes, with its checksums made right or left alone.
 
 use mainspring::hash::checksum;
-use mainspring::index::layout::{HEADER_BYTES, HEADER_CRC, HEADER_FIELDS, KEY_BYTES, MAGIC, UNIT_BYTES, VERSION};
+use mainspring::index::layout::{
+    HEADER_BYTES, HEADER_CRC, HEADER_FIELDS, KEY_BYTES, MAGIC, UNIT_BYTES, VERSION,
+};
 use mainspring::index::{IndexBuilder, IndexEntry, IndexFile, Unit};
 
 use crate::{medium, put};
@@ -71,7 +73,11 @@ fn open(file: &[u8]) {
     }
     assert_eq!(counted, index.header().units, "runs cover the units");
     for (position, count) in [(0, u32::MAX), (u32::MAX, 1), (counted, 1), (counted, 0)] {
-        assert_eq!(index.units(position, count).is_ok(), count == 0 && counted_ok(&index), "units {position} + {count}");
+        assert_eq!(
+            index.units(position, count).is_ok(),
+            count == 0 && counted_ok(&index),
+            "units {position} + {count}"
+        );
     }
     let keys = file.len() - index.header().keys as usize * KEY_BYTES;
     for at in (keys..file.len()).step_by(KEY_BYTES).take(64) {

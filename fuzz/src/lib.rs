@@ -9,6 +9,7 @@ mod indexes;
 mod medium;
 mod records;
 pub mod recovery;
+mod remoting;
 pub mod seeds;
 mod wheels;
 
@@ -17,6 +18,7 @@ pub use frames::frame_decode;
 pub use indexes::index_open;
 pub use records::record_decode;
 pub use recovery::recovery;
+pub use remoting::remoting_header;
 pub use wheels::wheel_vs_model;
 
 /// What a target does with one input.
@@ -30,6 +32,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("base_and_cells", base_and_cells),
     ("recovery", recovery),
     ("wheel_vs_model", wheel_vs_model),
+    ("remoting_header", remoting_header),
 ];
 
 /// Writes `bytes` at `at`, as far as there is room.

@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use mainspring::TagFilter;
 use mainspring::record::layout::{MAGIC, MAGIC_V1, MAGIC_V2, STORE_HOST_V6, TOTAL_SIZE};
-use mainspring::record::{Batch, Limits, MessageId, Record, Stamp, patch, patch_store_host, properties, tags};
+use mainspring::record::{
+    Batch, Limits, MessageId, Record, Stamp, patch, patch_store_host, properties, tags,
+};
 
 use crate::put;
 

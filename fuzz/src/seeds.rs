@@ -23,6 +23,7 @@ pub fn all() -> Vec<Seed> {
     records(&mut seeds);
     indexes(&mut seeds);
     bases(&mut seeds);
+    remoting(&mut seeds);
     for (target, count) in [("recovery", 96), ("wheel_vs_model", 16)] {
         for i in 0..count {
             seeds.push((target, format!("chance-{i:02}"), chance(i, 64 + usize::from(i as u8) * 6)));
@@ -167,7 +168,8 @@ fn bases(seeds: &mut Vec<Seed>) {
     }
     seeds.push(("base_and_cells", "seed-folded".into(), folded));
     let base = views.freeze(&Buckets::new()).map(|s| s.bytes).unwrap_or_default();
-    let timers = (0..20).map(|i| (i64::from(i) * 100, START.plus(i as u64 * 8), Bytes::from(vec![i as u8; 9])));
+    let timers =
+        (0..20).map(|i| (i64::from(i) * 100, START.plus(i as u64 * 8), Bytes::from(vec![i as u8; 9])));
     let bucket = bucket::encode(START, timers.collect());
     let identity = Identity { secret: 1, created_ms: 2 };
     let epoch =
@@ -188,4 +190,26 @@ fn bases(seeds: &mut Vec<Seed>) {
     }
     let payload = cells::encode(&epoch).split_off(cells::HEAD_BYTES);
     seeds.push(("base_and_cells", "seed-cell-patched".into(), [&[5], &payload[..]].concat()));
+}
+
+fn remoting(seeds: &mut Vec<Seed>) {
+    let json = br#"{"code":310,"language":"JAVA","version":476,"opaque":7,"flag":2,"remark":"r\u0041","extFields":{"b":"orders","queueId":3,"x":null,"ok":true}}
+"#;
+    let mut bin = vec![0, 11, 0, 1, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1, b'r', 0, 0, 0, 12];
+    bin.extend_from_slice(&[0, 5, b't', b'o', b'p', b'i', b'c', 0, 0, 0, 1, b'o']);
+    let mut frames = vec![1];
+    for (kind, header) in [(0, &json[..]), (1, &bin[..])] {
+        let len = u16::try_from(header.len()).unwrap_or(0).to_be_bytes();
+        frames.extend_from_slice(&[kind, 0xf0 | len[0], len[1]]);
+        frames.extend_from_slice(header);
+    }
+    let raw = [&[0, 0, 0, 0, 9, 0, 0, 0, 2][..], b"{}abc"].concat();
+    let parts: [(&str, Vec<u8>); 5] = [
+        ("raw", raw),
+        ("frames", frames),
+        ("json", [&[2], &json[..]].concat()),
+        ("binary", [&[3], &bin[..]].concat()),
+        ("answer", b"\x04say \"no\"\n\x01".to_vec()),
+    ];
+    seeds.extend(parts.map(|(name, bytes)| ("remoting_header", format!("seed-{name}"), bytes)));
 }

@@ -6,16 +6,25 @@ use timer_wheel::{Wheel, model::Model};
 #[derive(Debug, Arbitrary)]
 enum Step {
     /// Due this much after the present; `far` shifts it to higher levels, up to all of time.
-    Insert { delay: u16, far: u8 },
+    Insert {
+        delay: u16,
+        far: u8,
+    },
     /// Due this much before the present.
     InsertPast(u16),
     /// The timer with this number, counted back from the newest.
     Cancel(u8),
     Get(u8),
-    Pop { by: u16, far: u8 },
+    Pop {
+        by: u16,
+        far: u8,
+    },
     /// A drain at a time that has passed.
     PopPast(u16),
-    Advance { by: u16, far: u8 },
+    Advance {
+        by: u16,
+        far: u8,
+    },
 }
 
 fn shifted(value: u16, far: u8) -> u64 {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use backends::StreamReader;
 use bytes::Bytes;
 
-use crate::codec::{Malformed, Reader, Writer};
+use crate::codec::{Malformed, Reader, Writer, fill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
 
@@ -36,6 +36,21 @@ pub const VERSION: u32 = 1;
 pub const HEADER_BYTES: usize = 32;
 /// Bytes of a directory entry.
 pub const ENTRY_BYTES: usize = 32;
+
+/// `(field, offset, size)` of the header, in order.
+pub const HEADER_FIELDS: &[(&str, usize, usize)] = &[
+    ("magic", 0, 4),
+    ("version", 4, 4),
+    ("checksum", 8, 4),
+    ("entries", 12, 4),
+    ("segment", 16, 8),
+    ("length", 24, 8),
+];
+/// `(field, offset, size)` of a directory entry, in order.
+pub const ENTRY_FIELDS: &[(&str, usize, usize)] =
+    &[("due", 0, 8), ("schedule", 8, 8), ("position", 16, 8), ("size", 24, 4), ("checksum", 28, 4)];
+
+const _: () = assert!(fill(HEADER_FIELDS, HEADER_BYTES) && fill(ENTRY_FIELDS, ENTRY_BYTES));
 
 /// One timer of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,15 +8,33 @@
 //! | 4 | 4 | version | 1 |
 //! | 8 | 4 | checksum | CRC-32C of everything behind this field |
 //!
-//! | cell | payload from offset 12 |
-//! |---|---|
-//! | identity | secret 8, created 8 |
-//! | epoch | epoch 4, node 8, commit rule 1, boot id 16, clean 1, queue skips 4 |
-//! | checkpoint | flushed 8 |
+//! The identity goes on with:
+//!
+//! | offset | size | field | meaning |
+//! |---|---|---|---|
+//! | 12 | 8 | secret | the log's 64 random bits |
+//! | 20 | 8 | created | wall milliseconds |
+//!
+//! The epoch:
+//!
+//! | offset | size | field | meaning |
+//! |---|---|---|---|
+//! | 12 | 4 | epoch | its number, from 1 |
+//! | 16 | 8 | node | the node that owns it |
+//! | 24 | 1 | commit rule | 0 appended, 1 flushed |
+//! | 25 | 16 | boot id | the boot of the machine in which it was opened |
+//! | 41 | 1 | clean | 1 if the store was closed in order |
+//! | 42 | 4 | queue skips | what the epoch's opening frame names |
+//!
+//! The checkpoint:
+//!
+//! | offset | size | field | meaning |
+//! |---|---|---|---|
+//! | 12 | 8 | flushed | first offset not known to be durable |
 
 use backends::Backend;
 
-use crate::codec::{Malformed, Reader, Writer};
+use crate::codec::{Malformed, Reader, Writer, fill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::naming::{self, cell};
 use crate::offset::{Epoch, Offset};
@@ -25,6 +43,11 @@ use crate::offset::{Epoch, Offset};
 pub const VERSION: u32 = 1;
 /// Bytes in front of a cell's payload.
 pub const HEAD_BYTES: usize = 12;
+
+/// `(field, offset, size)` of what all cells start with, in order.
+pub const HEAD_FIELDS: &[(&str, usize, usize)] = &[("magic", 0, 4), ("version", 4, 4), ("checksum", 8, 4)];
+
+const _: () = assert!(fill(HEAD_FIELDS, HEAD_BYTES));
 
 /// Who the store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +88,8 @@ pub trait CellValue: Sized {
     const NAME: &'static str;
     /// The cell's magic.
     const MAGIC: u32;
+    /// `(field, offset, size)` of the payload, in order; offsets count from the cell's first byte.
+    const FIELDS: &'static [(&'static str, usize, usize)];
     /// Bytes of the payload.
     const PAYLOAD_BYTES: usize;
     #[doc(hidden)]
@@ -78,6 +103,7 @@ pub trait CellValue: Sized {
 impl CellValue for Identity {
     const NAME: &'static str = naming::IDENTITY;
     const MAGIC: u32 = u32::from_be_bytes(*b"MSI1");
+    const FIELDS: &'static [(&'static str, usize, usize)] = &[("secret", 12, 8), ("created", 20, 8)];
     const PAYLOAD_BYTES: usize = 16;
     #[allow(private_interfaces, reason = "codecs stay inside the crate")]
     fn put(&self, out: &mut Writer) {
@@ -92,6 +118,14 @@ impl CellValue for Identity {
 impl CellValue for EpochRecord {
     const NAME: &'static str = naming::EPOCH;
     const MAGIC: u32 = u32::from_be_bytes(*b"MSE1");
+    const FIELDS: &'static [(&'static str, usize, usize)] = &[
+        ("epoch", 12, 4),
+        ("node", 16, 8),
+        ("commit rule", 24, 1),
+        ("boot id", 25, 16),
+        ("clean", 41, 1),
+        ("queue skips", 42, 4),
+    ];
     const PAYLOAD_BYTES: usize = 34;
     #[allow(private_interfaces, reason = "codecs stay inside the crate")]
     fn put(&self, out: &mut Writer) {
@@ -114,6 +148,7 @@ impl CellValue for EpochRecord {
 impl CellValue for Checkpoint {
     const NAME: &'static str = naming::CHECKPOINT;
     const MAGIC: u32 = u32::from_be_bytes(*b"MSC1");
+    const FIELDS: &'static [(&'static str, usize, usize)] = &[("flushed", 12, 8)];
     const PAYLOAD_BYTES: usize = 8;
     #[allow(private_interfaces, reason = "codecs stay inside the crate")]
     fn put(&self, out: &mut Writer) {

@@ -2,6 +2,20 @@
 
 use byteorder::{BigEndian, ByteOrder};
 
+/// Whether fields follow each other without a gap and fill `bytes`.
+pub(crate) const fn fill(fields: &[(&str, usize, usize)], bytes: usize) -> bool {
+    let mut end = 0;
+    let mut i = 0;
+    while i < fields.len() {
+        if fields[i].1 != end {
+            return false;
+        }
+        end += fields[i].2;
+        i += 1;
+    }
+    end == bytes
+}
+
 /// The bytes ended before the value did, or a text is not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;

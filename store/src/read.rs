@@ -121,9 +121,15 @@ impl Store {
         'batches: while places.len() < request.max_records && looked < SCAN_MAX {
             let want = (request.max_records - places.len()).max(least_units(request)).min(SCAN_MAX - looked);
             let located = located.take().or_else(|| self.locate(request.topic, request.queue, next, want));
-            let Some(batch) = self.batch(located, want)? else {
-                next = range.end.max(next);
-                break;
+            let batch = match self.batch(located, want) {
+                Ok(Some(batch)) => batch,
+                Ok(None) => {
+                    next = range.end.max(next);
+                    break;
+                }
+                // What stands before something damaged can be read; the next read tells.
+                Err(_) if !places.is_empty() => break,
+                Err(error) => return Err(error),
             };
             next = batch.first;
             for unit in batch.units {

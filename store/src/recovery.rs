@@ -166,17 +166,14 @@ fn identity(backend: &dyn Backend, clock: &dyn Clock, found: &Found) -> Result<I
 /// The buckets that can be read. One that is not sealed is what a crash left: its timers are in the log still.
 fn open_buckets(backend: &dyn Backend, found: &BTreeMap<Offset, bool>) -> Result<Buckets> {
     let mut buckets = Buckets::new();
-    for (at, _) in found.iter().filter(|(_, sealed)| **sealed) {
-        let reader = backend
-            .open(&StreamKind::Bucket(*at).name())
-            .map_err(|e| Error::io("cannot open a due bucket", e));
+    for at in found.iter().filter(|(_, sealed)| **sealed).map(|(at, _)| *at) {
+        let name = StreamKind::Bucket(at).name();
+        let reader = backend.open(&name).map_err(|e| Error::io(format!("cannot open {name}"), e));
         match reader.and_then(Bucket::open) {
-            Ok(bucket) if bucket.segment == *at => drop(buckets.insert(*at, bucket)),
-            Ok(bucket) => {
-                tracing::warn!(segment = %at, of = %bucket.segment, "a due bucket under another's name")
-            }
+            Ok(bucket) if bucket.segment == at => drop(buckets.insert(at, bucket)),
+            Ok(bucket) => tracing::warn!(%name, of = %bucket.segment, "a due bucket under another's name"),
             Err(error) if error.kind() == ErrorKind::Version => return Err(error),
-            Err(error) => tracing::warn!(segment = %at, %error, "a due bucket cannot be used"),
+            Err(error) => tracing::warn!(%name, %error, "a due bucket cannot be used"),
         }
     }
     Ok(buckets)

@@ -200,7 +200,7 @@ impl Core {
             return Ok(());
         }
         while self.perform_one() {}
-        self.take_events();
+        self.tell_appender();
         Ok(())
     }
 
@@ -229,29 +229,33 @@ impl Core {
     }
 
     /// Hands events for the appender to it at once, so that a waiting producer can go on.
-    fn take_events(&self) {
+    fn tell_appender(&self) {
+        let rest = self.take_events();
+        self.events.lock().extend(rest);
+    }
+
+    /// Takes all events; gives back those that are not for the appender. Nobody else may take any from the list:
+    /// an event that went past the appender would leave it waiting for ever.
+    fn take_events(&self) -> Vec<Event> {
         let events = std::mem::take(&mut *self.events.lock());
         if events.is_empty() {
-            return;
+            return events;
         }
         let now = self.clock.now();
         let mut appender = self.appender.lock();
-        let rest: Vec<Event> = events.into_iter().filter_map(|event| appender.handle(event, now)).collect();
-        drop(appender);
-        self.events.lock().extend(rest);
+        events.into_iter().filter_map(|event| appender.handle(event, now)).collect()
     }
 
     /// Decides what is to be done now, and queues it. `None` if another thread is at it.
     pub(crate) fn decide(&self) -> Option<Step> {
         let mut applier = self.applier.try_lock()?;
         let mut step = Step::default();
-        self.take_events();
+        let events = self.take_events();
         let now = self.clock.now();
         let (now_ms, stopped) = {
             let mut appender = self.appender.lock();
             (appender.owner_ms(now), appender.is_stopped())
         };
-        let events = std::mem::take(&mut *self.events.lock());
         let mut actions = Vec::new();
         if !events.is_empty() {
             let mut views = self.views.write();
@@ -603,7 +607,7 @@ impl Core {
         for action in actions {
             let event = perform(&*self.backend, &self.log, action);
             self.events.lock().push(event);
-            self.take_events();
+            self.tell_appender();
             self.engine.raise();
             self.wake();
         }

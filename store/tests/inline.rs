@@ -132,3 +132,17 @@ fn a_consumer_acks_and_a_failure_comes_again_until_it_is_a_dead_letter() {
     assert_eq!(dead.1, [b"bad"]);
     assert_eq!(store.committed_offset("billing", "orders", 0), Some(2));
 }
+
+#[test]
+fn a_burst_of_timers_fires_also_where_a_segment_is_small() {
+    let clock = Arc::new(ManualClock::new(1_000_000));
+    let store = Store::open_on(Arc::new(MemoryBackend::new()), clock.clone(), options()).unwrap();
+    for _ in 0..100 {
+        let due = Duration::from_secs(5);
+        store.schedule(Message::new("t", vec![7; 1_000]), due).unwrap().wait().unwrap();
+    }
+    clock.advance(5_000);
+    store.step();
+    let stats = store.stats();
+    assert_eq!((stats.fires, stats.timers_pending), (100, 0));
+}

@@ -217,7 +217,8 @@ fn serves_right(store: &Store, fold: &Fold, harm: Harm, stopped: bool) -> Verdic
                     let item = &items[next];
                     let told = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io);
                     require(told && (item.segment == harm.segment || missing(item)), PROPERTY, || {
-                        format!("{topic}/{queue} at {from}: {error:?}")
+                        let (at, start) = (place(item.at), place(item.segment));
+                        format!("{topic}/{queue} at {from}, {at} in {start}: {error:?}")
                     })?;
                     next += 1;
                 }

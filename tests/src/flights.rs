@@ -9,7 +9,7 @@ use crate::model::{CancelAnswer, Told};
 
 /// A call under way.
 #[derive(Debug)]
-pub enum Flight {
+pub(crate) enum Flight {
     /// Messages.
     Append { ids: Vec<u64>, wait: Wait, pending: Pending<Vec<Ack>> },
     /// One message.

@@ -57,6 +57,8 @@ pub struct History {
     logs: u64,
     /// Bases and buckets that were looked into.
     pub(crate) looked: HashSet<Name>,
+    /// Fires and voids that were counted.
+    pub(crate) counted: HashSet<u64>,
     /// Index files and bases that were damaged.
     pub(crate) harmed: HashSet<Name>,
     steps: VecDeque<String>,
@@ -119,6 +121,7 @@ impl History {
             on_disk: 0,
             logs: 0,
             looked: HashSet::new(),
+            counted: HashSet::new(),
             harmed: HashSet::new(),
             steps: VecDeque::new(),
             print,
@@ -284,7 +287,7 @@ impl History {
     }
 
     /// Everything heals, all timers fall due, and everything comes to rest.
-    fn quiesce(&mut self) -> Verdict {
+    pub(crate) fn quiesce(&mut self) -> Verdict {
         self.note(|| "heal".to_owned());
         self.backend.clear_faults();
         self.backend.set_capacity(None);

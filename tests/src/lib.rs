@@ -4,11 +4,7 @@
 //! decides when the store decides, flushes and performs, and when the machine crashes. A model sees what
 //! clients asked and were told and the raw bytes of the log, never the store's views; [`invariants`] compare
 //! the two after every reopen and at the end. The same seed gives the same history, always.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a checker: what cannot be is a failure of its own"
-)]
+#![allow(clippy::expect_used, reason = "a checker: what cannot be is a failure of its own")]
 
 pub mod campaign;
 pub mod counts;

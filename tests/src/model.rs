@@ -29,6 +29,7 @@ pub struct Asked {
 
 /// Something that a client was told.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields of the answers")]
 pub enum Told {
     /// A message stands at this log position, in this queue at this offset.
     Append { id: u64, at: u64, queue: u32, queue_offset: u64, store_ms: i64 },

@@ -197,7 +197,7 @@ async fn pulls_answer_every_case_with_all_four_offsets() {
         (&[("queueId", "4")], 29),
         (&[("queueId", "-1")], 29),
         (&[("expressionType", "SQL92")], 1),
-        (&[("sysFlag", "0")], 24),
+        (&[("sysFlag", "0"), ("consumerGroup", "nobody")], 24),
     ];
     for (changes, code) in refusals {
         assert_eq!(client.ask(11, &pull(changes), b"").await.code, code, "{changes:?}");
@@ -211,6 +211,13 @@ async fn pulls_use_what_the_heartbeat_said() {
     let mut client = running.client().await;
     client.put("T", "0", "TAGS\u{1}A\u{2}", b"a").await;
     client.put("T", "0", "TAGS\u{1}B\u{2}", b"b").await;
+    assert_eq!(client.heartbeat("c1", "G", "T", "B").await.code, 0);
+    // As after a restart: the group is known, but nobody has said what it wants.
+    let mut early = running.client().await;
+    let unregister = [("clientID", "c1"), ("producerGroup", ""), ("consumerGroup", "G")];
+    assert_eq!(client.ask(35, &unregister, b"").await.code, 0);
+    let pulled = early.ask(11, &pull(&[("sysFlag", "0"), ("subVersion", "5")]), b"").await;
+    assert_eq!((pulled.code, records(&pulled).len()), (0, 2));
     assert_eq!(client.heartbeat("c1", "G", "T", "B").await.code, 0);
     let pulled = client.ask(11, &pull(&[("sysFlag", "0"), ("subVersion", "5")]), b"").await;
     assert_eq!(records(&pulled)[0].4, b"b");

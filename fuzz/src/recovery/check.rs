@@ -87,7 +87,11 @@ fn serve(store: &Store, medium: &Medium) -> Served {
                 };
                 for bytes in &result.records {
                     let (offset, id) = message(bytes, &name, queue, medium);
-                    assert!((from..result.next).contains(&offset), "offset {offset} of {from}..{}", result.next);
+                    assert!(
+                        (from..result.next).contains(&offset),
+                        "offset {offset} of {from}..{}",
+                        result.next
+                    );
                     assert!(seen.insert(id), "message {id} is served twice");
                     served.at.insert((name.clone(), queue, offset), id);
                 }
@@ -158,7 +162,10 @@ fn goes_on(
         }
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::ReadOnly, "refused with a reason: {error:?}");
-            assert!(error.to_string().contains("damaged") || error.to_string().contains("incomplete"), "{error}");
+            assert!(
+                error.to_string().contains("damaged") || error.to_string().contains("incomplete"),
+                "{error}"
+            );
         }
     }
     fire(&store, medium, damaged);
@@ -176,7 +183,11 @@ fn goes_on(
     let now = serve(&store, medium);
     for (place, id) in &served.at {
         let failed = now.failed.contains_key(&(place.0.clone(), place.1));
-        assert!(failed || now.at.get(place) == Some(id), "{place:?} held message {id}, now {:?}", now.at.get(place));
+        assert!(
+            failed || now.at.get(place) == Some(id),
+            "{place:?} held message {id}, now {:?}",
+            now.at.get(place)
+        );
     }
     store.abandon();
 }

@@ -23,28 +23,71 @@ pub(super) struct Image {
 /// A change of an image. Streams and cells are chosen by number, positions among the bytes in use.
 #[derive(Debug, Clone, Arbitrary)]
 pub(super) enum Mutation {
-    Flip { stream: u8, at: u16, mask: u8 },
-    Zero { stream: u8, at: u16, len: u16 },
-    Truncate { stream: u8, at: u16 },
+    Flip {
+        stream: u8,
+        at: u16,
+        mask: u8,
+    },
+    Zero {
+        stream: u8,
+        at: u16,
+        len: u16,
+    },
+    Truncate {
+        stream: u8,
+        at: u16,
+    },
     /// Two ranges of one stream change places.
-    Swap { stream: u8, a: u16, b: u16, len: u8 },
+    Swap {
+        stream: u8,
+        a: u16,
+        b: u16,
+        len: u8,
+    },
     /// A range of one stream stands in another.
-    Copy { from: u8, to: u8, at: u16, len: u16 },
-    Remove { stream: u8 },
+    Copy {
+        from: u8,
+        to: u8,
+        at: u16,
+        len: u16,
+    },
+    Remove {
+        stream: u8,
+    },
     /// Two streams change their contents.
-    Exchange { a: u8, b: u8 },
+    Exchange {
+        a: u8,
+        b: u8,
+    },
     /// A stream is as an earlier round left it, or gone if it was not there.
-    Old { stream: u8, round: u8 },
+    Old {
+        stream: u8,
+        round: u8,
+    },
     /// A stream is not sealed any more.
-    Open { stream: u8 },
+    Open {
+        stream: u8,
+    },
     /// A stream has another number in its name.
-    Rename { stream: u8, number: u64 },
-    FlipCell { cell: u8, at: u8, mask: u8 },
-    RemoveCell { cell: u8 },
-    OldCell { cell: u8, round: u8 },
+    Rename {
+        stream: u8,
+        number: u64,
+    },
+    FlipCell {
+        cell: u8,
+        at: u8,
+        mask: u8,
+    },
+    RemoveCell {
+        cell: u8,
+    },
+    OldCell {
+        cell: u8,
+        round: u8,
+    },
 }
 
-fn pick<'a, V>(map: &'a BTreeMap<Name, V>, number: u8) -> Option<&'a Name> {
+fn pick<V>(map: &BTreeMap<Name, V>, number: u8) -> Option<&Name> {
     map.keys().nth(usize::from(number) % map.len().max(1))
 }
 
@@ -143,7 +186,9 @@ impl Image {
     fn mutate_stream(&mut self, mutation: &Mutation, earlier: &[Self]) {
         use Mutation::{Copy, Exchange, Flip, Old, Open, Remove, Rename, Swap, Truncate, Zero};
         let number = match mutation {
-            Flip { stream, .. } | Zero { stream, .. } | Truncate { stream, .. } | Swap { stream, .. } => stream,
+            Flip { stream, .. } | Zero { stream, .. } | Truncate { stream, .. } | Swap { stream, .. } => {
+                stream
+            }
             Remove { stream } | Old { stream, .. } | Open { stream } | Rename { stream, .. } => stream,
             Copy { to, .. } => to,
             Exchange { a, .. } => a,
@@ -171,7 +216,8 @@ impl Image {
                 let source = source.cloned().unwrap_or_else(|| stream.clone());
                 let (from, to) = (source.range(*at, usize::from(*len)), stream.range(*at, usize::from(*len)));
                 let len = from.len().min(to.len());
-                stream.bytes[to.start..to.start + len].copy_from_slice(&source.bytes[from.start..from.start + len]);
+                stream.bytes[to.start..to.start + len]
+                    .copy_from_slice(&source.bytes[from.start..from.start + len]);
             }
             Exchange { b, .. } => {
                 let other = pick(&self.streams, *b).cloned().and_then(|name| self.streams.get_mut(&name));

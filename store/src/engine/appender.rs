@@ -1,25 +1,24 @@
 //! The appending half: encodes frames in place behind the tail, in memory only.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use backends::{StreamControl, StreamWriter};
-use byteorder::{BigEndian, ByteOrder};
 
 use super::action::Action;
+use super::draft::{FrameStamp, OpDraft, encode_op};
+use super::queues::QueueCursors;
 use crate::cells::EpochRecord;
 use crate::clock::{Now, OwnerClock};
 use crate::commitlog::{Cursors, Log, Segment};
 use crate::error::{Error, ErrorKind};
 use crate::frame::{
-    FEATURE_LEVEL, HEADER_BYTES, Header, OP_HEAD_BYTES, Op, OpKind, Opening, RECORD_AT_APPEND,
-    RECORD_AT_FIRE, RECORD_AT_SCHEDULE, Wait, aligned,
+    FEATURE_LEVEL, HEADER_BYTES, Header, OP_HEAD_BYTES, Op, OpKind, Opening, RECORD_AT_FIRE,
+    RECORD_AT_SCHEDULE, Wait, aligned,
 };
-use crate::hash::NameHash;
 use crate::offset::{EPOCH_BYTES, Offset};
-use crate::record::{Prepared, Stamp, patch};
-use crate::views::{QUEUE_SKIP, Views};
+use crate::views::Views;
 
 /// What bounds an append.
 #[derive(Debug, Clone, Copy)]
@@ -34,87 +33,6 @@ pub struct Limits {
     pub reserve_bytes: u64,
     /// The address that records name.
     pub store_host: SocketAddrV4,
-}
-
-/// Which queue a message goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueueChoice {
-    /// This one.
-    Number(u32),
-    /// The one that this hash falls on, so that equal hashes keep their order.
-    Hash(u64),
-    /// The next one in turn.
-    Turn,
-}
-
-/// Where a record came to stand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Placement {
-    /// The log position of its first byte.
-    pub at: Offset,
-    /// Its queue.
-    pub queue: u32,
-    /// Its offset there; 0 for a schedule.
-    pub queue_offset: u64,
-    /// The owner's time, milliseconds.
-    pub store_ms: i64,
-    /// Its topic's cursor; set with the queue.
-    topic: usize,
-}
-
-/// A message on its way into a frame.
-#[derive(Debug)]
-pub struct RecordDraft<'a> {
-    /// The checked message.
-    pub record: Prepared<'a>,
-    /// Its queue.
-    pub queue: QueueChoice,
-    /// Set by the append.
-    pub placed: Placement,
-}
-
-/// An operation on its way into a frame.
-#[derive(Debug)]
-pub enum OpDraft<'a> {
-    /// A message.
-    Append(RecordDraft<'a>),
-    /// A timed message; its properties end with room for the fire id.
-    Schedule {
-        /// When it is due, owner milliseconds.
-        due_ms: i64,
-        /// The message as it will be fired.
-        draft: RecordDraft<'a>,
-    },
-    /// The end of a timer and its message.
-    Fire {
-        /// When it was due.
-        due_ms: i64,
-        /// The timer.
-        schedule: Offset,
-        /// The record of its schedule.
-        record: &'a [u8],
-        /// The record's topic.
-        topic: &'a str,
-        /// The record's queue.
-        queue: u32,
-        /// The tag's hash.
-        tags: i64,
-    },
-    /// A topic's settings: its name, the queues that producers write (0: deleted), the payload.
-    Topic(&'a str, u32, &'a [u8]),
-    /// An operation without a record.
-    Plain(OpKind, &'a [u8]),
-}
-
-impl OpDraft<'_> {
-    fn payload_bytes(&self) -> usize {
-        match self {
-            Self::Append(draft) => RECORD_AT_APPEND + draft.record.len(),
-            Self::Schedule { draft, .. } => RECORD_AT_SCHEDULE + draft.record.len(),
-            Self::Fire { record, .. } => RECORD_AT_FIRE + record.len(),
-            Self::Topic(_, _, payload) | Self::Plain(_, payload) => payload.len(),
-        }
-    }
 }
 
 /// Why nothing was appended.
@@ -162,21 +80,6 @@ struct OpenSegment {
     control: Arc<dyn StreamControl>,
 }
 
-#[derive(Debug, Default)]
-struct TopicCursor {
-    queues: u32,
-    next: Vec<u64>,
-    turn: u32,
-}
-
-/// The next offset of every queue.
-#[derive(Debug)]
-struct QueueCursors {
-    names: HashMap<Box<str>, usize, NameHash>,
-    topics: Vec<TopicCursor>,
-    skips: u32,
-}
-
 /// The epoch that the first append opens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EpochPlan {
@@ -222,17 +125,7 @@ impl Appender {
         plan: EpochPlan,
         (clock, views): (OwnerClock, &Views),
     ) -> Self {
-        let topics = views.topics().map(|t| {
-            let queues = t.config.as_ref().map_or(0, |c| c.write_queues);
-            let next = t.queues.iter().map(|q| q.end).collect();
-            (&*t.name, TopicCursor { queues, next, turn: 0 })
-        });
-        let mut queues = QueueCursors {
-            names: HashMap::with_hasher(NameHash::new(log.secret())),
-            topics: Vec::new(),
-            skips: views.queue_skips,
-        };
-        topics.for_each(|(name, cursor)| *queues.cursor(name) = cursor);
+        let queues = QueueCursors::new(views, log.secret());
         Self {
             plan,
             epoch_asked: false,
@@ -640,150 +533,4 @@ pub struct Appended {
     pub end: Offset,
     /// The owner's time, milliseconds.
     pub store_ms: i64,
-}
-
-struct FrameStamp {
-    at: Offset,
-    store_ms: i64,
-    store_host: SocketAddrV4,
-}
-
-impl QueueCursors {
-    fn get(&self, topic: &str) -> Option<&TopicCursor> {
-        self.topics.get(*self.names.get(topic)?)
-    }
-
-    /// A topic's cursor by its place in the list, added where it is new.
-    fn index(&mut self, topic: &str) -> usize {
-        if let Some(index) = self.names.get(topic) {
-            return *index;
-        }
-        self.names.insert(topic.into(), self.topics.len());
-        self.topics.push(TopicCursor::default());
-        self.topics.len() - 1
-    }
-
-    fn cursor(&mut self, topic: &str) -> &mut TopicCursor {
-        let index = self.index(topic);
-        &mut self.topics[index]
-    }
-
-    /// The topic's place in the list, and the queue.
-    fn choose(&mut self, topic: &str, choice: QueueChoice) -> Result<(usize, u32), Error> {
-        let unknown = || Error::new(ErrorKind::NotFound, format!("topic `{topic}` does not exist"));
-        let index = *self.names.get(topic).ok_or_else(unknown)?;
-        let cursor = self.topics.get_mut(index).filter(|t| t.queues > 0).ok_or_else(unknown)?;
-        let queue = match choice {
-            QueueChoice::Number(queue) if queue < cursor.queues => queue,
-            QueueChoice::Number(queue) => {
-                let text = format!("topic `{topic}` has {} queues, there is no queue {queue}", cursor.queues);
-                return Err(Error::new(ErrorKind::Invalid, text));
-            }
-            #[expect(clippy::cast_possible_truncation, reason = "a remainder of a u32")]
-            QueueChoice::Hash(hash) => (hash % u64::from(cursor.queues)) as u32,
-            QueueChoice::Turn => {
-                cursor.turn = (cursor.turn + 1) % cursor.queues;
-                cursor.turn
-            }
-        };
-        Ok((index, queue))
-    }
-
-    /// The next offset of a queue, which is used up by this.
-    fn take(&mut self, topic: usize, queue: u32) -> u64 {
-        let first = u64::from(self.skips) * QUEUE_SKIP;
-        let (cursor, queue) = (&mut self.topics[topic], queue as usize);
-        if cursor.next.len() <= queue {
-            cursor.next.resize(queue + 1, first);
-        }
-        cursor.next[queue] += 1;
-        cursor.next[queue] - 1
-    }
-
-    /// Every queue goes on so far that no offset which was lost is given again.
-    fn skip_to(&mut self, skips: u32) {
-        let more = u64::from(skips.saturating_sub(self.skips)) * QUEUE_SKIP;
-        self.skips = self.skips.max(skips);
-        self.topics.iter_mut().flat_map(|t| &mut t.next).for_each(|next| *next += more);
-    }
-}
-
-fn encode_op(
-    queues: &mut QueueCursors,
-    frame: &FrameStamp,
-    place: usize,
-    op: &mut OpDraft<'_>,
-    out: &mut [u8],
-) {
-    let payload_bytes = op.payload_bytes();
-    let record_at = |inside: usize| frame.at.plus((place + OP_HEAD_BYTES + inside) as u64);
-    match op {
-        OpDraft::Append(draft) => {
-            crate::frame::write_head(out, OpKind::Append, payload_bytes);
-            let at = record_at(RECORD_AT_APPEND);
-            let offset = queues.take(draft.placed.topic, draft.placed.queue);
-            draft.placed = Placement { at, queue_offset: offset, store_ms: frame.store_ms, ..draft.placed };
-            let payload = &mut out[OP_HEAD_BYTES..OP_HEAD_BYTES + payload_bytes];
-            BigEndian::write_i64(&mut payload[..8], draft.record.tags_code());
-            encode_record(draft, frame, &mut payload[RECORD_AT_APPEND..]);
-        }
-        OpDraft::Schedule { due_ms, draft } => {
-            crate::frame::write_head(out, OpKind::Schedule, payload_bytes);
-            let at = record_at(RECORD_AT_SCHEDULE);
-            draft.placed = Placement { at, queue_offset: 0, store_ms: frame.store_ms, ..draft.placed };
-            let payload = &mut out[OP_HEAD_BYTES..OP_HEAD_BYTES + payload_bytes];
-            BigEndian::write_i64(&mut payload[..8], *due_ms);
-            BigEndian::write_i64(&mut payload[8..16], draft.record.tags_code());
-            encode_record(draft, frame, &mut payload[RECORD_AT_SCHEDULE..]);
-            write_fire_id(&mut payload[RECORD_AT_SCHEDULE..], at);
-        }
-        OpDraft::Fire { due_ms, schedule, record, topic, queue, tags } => {
-            crate::frame::write_head(out, OpKind::Fire, payload_bytes);
-            let at = record_at(RECORD_AT_FIRE);
-            let index = queues.index(topic);
-            let offset = queues.take(index, *queue);
-            let payload = &mut out[OP_HEAD_BYTES..OP_HEAD_BYTES + payload_bytes];
-            BigEndian::write_i64(&mut payload[..8], *due_ms);
-            BigEndian::write_u64(&mut payload[8..16], schedule.0);
-            BigEndian::write_i64(&mut payload[16..24], *tags);
-            let fired = &mut payload[RECORD_AT_FIRE..];
-            fired.copy_from_slice(record);
-            let patched = patch(fired, offset, at.0, frame.store_ms);
-            debug_assert!(patched.is_ok(), "a schedule's record was parsed before");
-        }
-        OpDraft::Topic(_, _, payload) => {
-            crate::frame::write_head(out, OpKind::Topic, payload_bytes);
-            out[OP_HEAD_BYTES..OP_HEAD_BYTES + payload_bytes].copy_from_slice(payload);
-        }
-        OpDraft::Plain(kind, payload) => {
-            crate::frame::write_head(out, *kind, payload_bytes);
-            out[OP_HEAD_BYTES..OP_HEAD_BYTES + payload_bytes].copy_from_slice(payload);
-        }
-    }
-}
-
-fn encode_record(draft: &RecordDraft<'_>, frame: &FrameStamp, out: &mut [u8]) {
-    let stamp = Stamp {
-        queue: draft.placed.queue,
-        queue_offset: draft.placed.queue_offset,
-        physical_offset: draft.placed.at.0,
-        store_ms: frame.store_ms,
-        store_host: frame.store_host,
-    };
-    draft.record.encode(&stamp, out);
-}
-
-/// The property under which a fired message carries its fire id: the schedule's log position, 16 hex digits.
-pub(crate) const FIRE_ID: &str = "FIRE_ID";
-/// Room for a fire id; a schedule's properties end with it and the separator.
-pub(crate) const FIRE_ID_ROOM: &str = "0000000000000000";
-
-fn write_fire_id(record: &mut [u8], at: Offset) {
-    let end = record.len() - 1;
-    let room = &mut record[end - FIRE_ID_ROOM.len()..end];
-    debug_assert_eq!(room, FIRE_ID_ROOM.as_bytes(), "a schedule's properties end with room for the fire id");
-    for (i, digit) in room.iter_mut().enumerate() {
-        let nibble = (at.0 >> (60 - 4 * i)) & 0xf;
-        *digit = b"0123456789abcdef"[nibble as usize];
-    }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::action::{Action, Event, Failure};
-use super::appender::{Appender, Need, OpDraft};
+use super::appender::{Appender, Need};
+use super::draft::OpDraft;
 use super::upkeep::{Upkeep, UpkeepOptions};
 use crate::bucket::Bucket;
 use crate::clock::Now;

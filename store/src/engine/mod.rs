@@ -8,13 +8,17 @@
 mod action;
 mod appender;
 mod applier;
+mod draft;
+mod queues;
 mod upkeep;
 
 pub use action::{Action, Event, Failure, perform};
 pub(crate) use action::{InMemory, build_index, index_segment};
-pub use appender::Appended;
-pub use appender::{Appender, FlushJob, Limits, Need, OpDraft, Placement, QueueChoice, RecordDraft};
-pub(crate) use appender::{EpochPlan, FIRE_ID, FIRE_ID_ROOM};
+pub(crate) use appender::EpochPlan;
+pub use appender::{Appended, Appender, FlushJob, Limits, Need};
 pub use applier::{Applier, Step};
+pub(crate) use draft::{FIRE_ID, FIRE_ID_ROOM};
+pub use draft::{OpDraft, Placement, RecordDraft};
+pub use queues::QueueChoice;
 pub(crate) use upkeep::FoundFiles;
 pub use upkeep::{Generation, UpkeepCounts, UpkeepOptions};

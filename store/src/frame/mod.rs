@@ -25,12 +25,14 @@ use std::fmt;
 
 use byteorder::{BigEndian, ByteOrder};
 
+use crate::codec::fill;
 use crate::offset::{Epoch, Offset};
 use crate::planted::{self, Bug};
 
 pub(crate) use op::write_head;
 pub use op::{
-    BadOp, OP_HEAD_BYTES, Op, OpKind, OpReader, Opening, RECORD_AT_APPEND, RECORD_AT_FIRE, RECORD_AT_SCHEDULE,
+    BadOp, OP_FIELDS, OP_HEAD_BYTES, Op, OpKind, OpReader, Opening, RECORD_AT_APPEND, RECORD_AT_FIRE,
+    RECORD_AT_SCHEDULE,
 };
 
 /// Bytes of the header.
@@ -45,6 +47,25 @@ pub const ALIGN: usize = 8;
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
 /// The feature level that this version writes.
 pub const FEATURE_LEVEL: u16 = 1;
+
+/// `(field, offset, size)` of the header, in order.
+pub const FIELDS: &[(&str, usize, usize)] = &[
+    ("magic", 0, 4),
+    ("version", 4, 1),
+    ("wait", 5, 1),
+    ("feature level", 6, 2),
+    ("length", 8, 4),
+    ("checksum", 12, 4),
+    ("secret", 16, 8),
+    ("epoch", 24, 4),
+    ("operations", 28, 4),
+    ("offset", 32, 8),
+    ("owner time", 40, 8),
+    ("flushed", 48, 8),
+    ("committed", 56, 8),
+];
+
+const _: () = assert!(fill(FIELDS, HEADER_BYTES));
 
 /// What the caller of an append waits for; says nothing about the store's commit rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

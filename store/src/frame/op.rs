@@ -28,12 +28,15 @@
 use byteorder::{BigEndian, ByteOrder};
 
 use super::{HEADER_BYTES, aligned};
-use crate::codec::{Malformed, Reader, Writer};
+use crate::codec::{Malformed, Reader, Writer, fill};
 use crate::offset::Offset;
 use crate::settings::{GroupConfig, TopicConfig};
 
 /// Bytes in front of a payload.
 pub const OP_HEAD_BYTES: usize = 8;
+/// `(field, offset, size)` of what stands in front of a payload, in order.
+pub const OP_FIELDS: &[(&str, usize, usize)] = &[("kind", 0, 1), ("reserved", 1, 3), ("length", 4, 4)];
+const _: () = assert!(fill(OP_FIELDS, OP_HEAD_BYTES));
 /// Where the record starts in an append's payload.
 pub const RECORD_AT_APPEND: usize = 8;
 /// Where the record starts in a schedule's payload.

@@ -57,6 +57,8 @@
 //! | 0 | 8 | key hash | xxh3-64 of topic, a 0 byte, key |
 //! | 8 | 8 | key physical offset | position of the record's first byte in the log |
 
+use crate::codec::fill;
+
 /// What an index file starts with.
 pub const MAGIC: [u8; 8] = *b"MSINDEX\0";
 /// The one version.
@@ -112,20 +114,6 @@ pub const UNIT_FIELDS: &[(&str, usize, usize)] =
     &[("unit physical offset", 0, 8), ("unit size", UNIT_SIZE, 4), ("unit tags", UNIT_TAGS, 8)];
 /// `(field, offset, size)` of a key, in order.
 pub const KEY_FIELDS: &[(&str, usize, usize)] = &[("key hash", 0, 8), ("key physical offset", 8, 8)];
-
-/// Whether fields follow each other without a gap and fill `bytes`.
-const fn fill(fields: &[(&str, usize, usize)], bytes: usize) -> bool {
-    let mut end = 0;
-    let mut i = 0;
-    while i < fields.len() {
-        if fields[i].1 != end {
-            return false;
-        }
-        end += fields[i].2;
-        i += 1;
-    }
-    end == bytes
-}
 
 const _: () = assert!(fill(HEADER_FIELDS, HEADER_BYTES));
 const _: () = assert!(fill(RUN_FIELDS, RUN_BYTES));

@@ -31,7 +31,7 @@ pub fn refused(reasons: Reasons, kind: ErrorKind, what: &str, error: &mainspring
             ErrorKind::Poisoned => reasons.poisoned,
             ErrorKind::Full => reasons.full,
             ErrorKind::Busy => reasons.narrow,
-            ErrorKind::ReadOnly | ErrorKind::Corrupt => reasons.damaged,
+            ErrorKind::ReadOnly | ErrorKind::Corrupt | ErrorKind::Version => reasons.damaged,
             ErrorKind::TooLarge => what == "batch",
             _ => false,
         };

@@ -49,12 +49,15 @@ pub fn sweep(history: &mut History) -> Verdict {
 
 fn count(history: &mut History, fired_before: usize) {
     let fold = &history.model.fold;
-    // After a cut the fold began again: its fires are counted once more, seldom.
-    let fresh = fold.fired.iter().skip(fired_before);
-    history.counts.fires += fold.fired.len().saturating_sub(fired_before) as u64;
-    let bucketed = fresh.filter(|schedule| history.model.bucketed.contains(schedule)).count();
-    history.counts.fires_from_buckets += bucketed as u64;
-    history.counts.voids = history.counts.voids.max(fold.voids.len() as u64);
+    // After a cut the fold began again: what was counted is not counted once more.
+    for schedule in fold.fired.iter().skip(fired_before) {
+        if history.counted.insert(*schedule) {
+            history.counts.fires += 1;
+            history.counts.fires_from_buckets += u64::from(history.model.bucketed.contains(schedule));
+        }
+    }
+    let fresh = fold.voids.iter().filter(|at| history.counted.insert(**at)).count();
+    history.counts.voids += fresh as u64;
 }
 
 fn shown_is_on_disk(history: &mut History, applied: u64) -> Verdict {

@@ -43,7 +43,8 @@ impl RawBase {
             r.take(10)?;
         }
         for _ in 0..r.u64()? {
-            (r.text()?, r.text()?);
+            r.text()?;
+            r.text()?;
             r.take(12)?;
         }
         let mut voids = Vec::new();

@@ -73,8 +73,8 @@ impl RawRecord {
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&str> {
         let text = std::str::from_utf8(&self.properties).ok()?;
-        let pairs = text.split('\u{2}').filter_map(|pair| pair.split_once('\u{1}'));
-        pairs.filter(|(found, _)| *found == name).last().map(|(_, value)| value)
+        let mut pairs = text.rsplit('\u{2}').filter_map(|pair| pair.split_once('\u{1}'));
+        pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
     }
 
     /// The number under which the simulator sent it.

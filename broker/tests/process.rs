@@ -1,0 +1,247 @@
+//! The binary as a person meets it: what it says when it cannot run, and how it stops.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![allow(clippy::cast_possible_truncation, reason = "numbers here are small")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "another process has its own clock, so these tests wait for real"
+)]
+
+#[path = "process/full_disk.rs"]
+mod full_disk;
+#[path = "process/run.rs"]
+mod run;
+
+use std::{fs, net::TcpListener, path::Path};
+
+use run::{Ended, Served, serve};
+use tempfile::tempdir;
+
+/// Asserts how a start failed, and that each of these stands in what was said.
+fn assert_told(ended: &Ended, code: i32, parts: &[&str]) {
+    assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+    for part in parts {
+        assert!(ended.stderr.contains(part), "{part:?} in {}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "");
+}
+
+fn refused(data: &Path, more: &[&str]) -> Ended {
+    serve(data, more).output()
+}
+
+#[test]
+fn a_directory_in_use_names_the_process_that_has_it() {
+    let dir = tempdir().unwrap();
+    let first = Served::start(dir.path(), &[]);
+    let pid = first.pid().to_string();
+    let directory = dir.path().display().to_string();
+    let told = refused(dir.path(), &[]);
+    assert_told(&told, 1, &["locked", &format!("process {pid}"), &directory, "--data-dir"]);
+    first.stop();
+    // Nothing of it was harmed.
+    Served::start(dir.path(), &[]).stop();
+}
+
+#[test]
+fn a_directory_of_another_version_is_left_alone() {
+    let dir = tempdir().unwrap();
+    Served::start(dir.path(), &[]).stop();
+    let cell = dir.path().join("identity.cell");
+    let mut bytes = fs::read(&cell).unwrap();
+    bytes[4..8].copy_from_slice(&2u32.to_be_bytes());
+    fs::write(&cell, &bytes).unwrap();
+    let before = listing(dir.path());
+    let told = refused(dir.path(), &[]);
+    assert_told(&told, 1, &["version 2", &dir.path().display().to_string(), "--data-dir"]);
+    assert_eq!(listing(dir.path()), before);
+    assert_eq!(fs::read(&cell).unwrap(), bytes);
+}
+
+#[test]
+fn a_damaged_identity_is_told_and_left_alone() {
+    let dir = tempdir().unwrap();
+    Served::start(dir.path(), &[]).stop();
+    let cell = dir.path().join("identity.cell");
+    let mut bytes = fs::read(&cell).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&cell, &bytes).unwrap();
+    assert_told(&refused(dir.path(), &[]), 1, &["identity", "checksum", &dir.path().display().to_string()]);
+    assert_eq!(fs::read(&cell).unwrap(), bytes);
+}
+
+fn listing(dir: &Path) -> Vec<(String, u64)> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let mut names: Vec<_> =
+        entries.map(|e| (e.file_name().into_string().unwrap(), e.metadata().unwrap().len())).collect();
+    names.retain(|(name, _)| name != "lock");
+    names.sort();
+    names
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_told() {
+    let dir = tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, b"in the way").unwrap();
+    for below in [file.clone(), file.join("data"), "/proc/mainspring".into(), "/proc/1/fdinfo/data".into()] {
+        let told = refused(&below, &[]);
+        assert_told(&told, 1, &[&below.display().to_string(), "--data-dir"]);
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"in the way");
+}
+
+/// A mount that is read-only binds everybody, the superuser too.
+#[test]
+fn a_read_only_directory_is_told() {
+    let dir = tempdir().unwrap();
+    let Some(mount) = full_disk::Mount::tmpfs(dir.path(), "ro") else {
+        eprintln!("SKIPPED: this user may not mount, so there is no read-only directory to try");
+        return;
+    };
+    assert_told(&refused(dir.path(), &[]), 1, &[&dir.path().display().to_string(), "--data-dir"]);
+    drop(mount);
+}
+
+#[test]
+fn a_port_in_use_names_the_flag() {
+    let dir = tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for flag in ["--broker-listen", "--namesrv-listen"] {
+        assert_told(&refused(dir.path(), &[flag, &address]), 1, &[&address, "in use", flag]);
+    }
+    // Ports come first: a broker that cannot listen does not touch the directory.
+    assert_eq!(listing(dir.path()), []);
+}
+
+#[test]
+fn mistakes_in_the_configuration_are_named() {
+    let dir = tempdir().unwrap();
+    let data = dir.path().join("data");
+    let file = dir.path().join("mainspring.toml");
+    let path = file.display().to_string();
+    let cases: [(&str, &[&str]); 6] = [
+        ("brokr_listen = \"127.0.0.1:0\"", &["brokr_listen", "did you mean \"broker_listen\"?"]),
+        ("max_atempts = 3", &["max_atempts", "did you mean \"max_attempts\"?"]),
+        ("commit = \"sometimes\"", &["sometimes", "appended", "flushed", "line 1"]),
+        ("default_queues = 0", &["default_queues", "1 to 1024"]),
+        ("data_dir = ", &["line 1"]),
+        ("segment_bytes = \"5parsec\"", &["5parsec", "256MiB"]),
+    ];
+    for (text, parts) in cases {
+        fs::write(&file, text).unwrap();
+        let told = refused(&data, &["--config", &path]);
+        assert_told(&told, 2, parts);
+    }
+    fs::write(&file, [0xFF, 0xFE, 0x00]).unwrap();
+    assert_told(&refused(&data, &["--config", &path]), 2, &[&path, "UTF-8"]);
+    let none = dir.path().join("none.toml").display().to_string();
+    assert_told(&refused(&data, &["--config", &none]), 2, &[&none, "No such file"]);
+    let directory = dir.path().display().to_string();
+    assert_told(&refused(&data, &["--config", &directory]), 2, &[&directory, "directory"]);
+    assert_told(&refused(&data, &["--max-atempts", "3"]), 2, &["--max-atempts", "--max-attempts"]);
+    assert!(!data.exists());
+    // Out of the store's own range: told before anything is made.
+    assert_told(&refused(&data, &["--segment-bytes", "5"]), 1, &["segment_bytes", "4096"]);
+}
+
+#[test]
+fn a_misspelt_environment_variable_is_named() {
+    let dir = tempdir().unwrap();
+    let ended = serve(dir.path(), &[]).env("MAINSPRING_MAX_ATEMPTS", "3").output();
+    assert_told(&ended, 2, &["MAINSPRING_MAX_ATEMPTS", "MAINSPRING_MAX_ATTEMPTS"]);
+}
+
+#[test]
+fn signals_stop_in_order_and_say_so() {
+    for (signal, name) in [("TERM", "SIGTERM"), ("INT", "interrupt")] {
+        let dir = tempdir().unwrap();
+        let served = Served::start(dir.path(), &[]);
+        let mut client = served.client();
+        assert_eq!(client.put("T", b"kept").code, 0);
+        let ended = served.signal(signal);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        for part in [name, "answering what is under way", "everything is on disk"] {
+            assert!(ended.stdout.contains(part), "{part} in {}", ended.stdout);
+        }
+        let again = Served::start(dir.path(), &[]);
+        assert_eq!(again.client().pull("T", 0), [b"kept"]);
+        let ended = again.stop();
+        assert!(!ended.stderr.contains("recovered"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_killed_broker_says_that_it_recovers_and_has_everything() {
+    let dir = tempdir().unwrap();
+    let served = Served::start(dir.path(), &[]);
+    let mut client = served.client();
+    for i in 0..100 {
+        assert_eq!(client.put("T", format!("m{i}").as_bytes()).code, 0);
+    }
+    served.kill();
+    let again = Served::start(dir.path(), &[]);
+    assert_eq!(again.client().pull("T", 0).len(), 32);
+    assert_eq!(again.client().end("T"), 100);
+    let ended = again.stop();
+    assert!(ended.stderr.contains("is recovered"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_is_to_be_tried_next_is_true() {
+    let dir = tempdir().unwrap();
+    let served = Served::start(dir.path(), &[]);
+    let greeting = served.greeting.clone();
+    assert!(greeting.contains(&format!("client at {}", served.names_at)), "{greeting}");
+    let help = greeting.lines().last().unwrap().trim().to_owned();
+    let mut words = help.split(' ');
+    let output = std::process::Command::new(words.next().unwrap()).args(words).output().unwrap();
+    assert!(output.status.success() && !output.stdout.is_empty(), "{help}");
+    served.stop();
+}
+
+#[test]
+fn nobody_reads_what_it_says() {
+    let dir = tempdir().unwrap();
+    let served = Served::start(dir.path(), &[]).deaf();
+    let mut client = served.client();
+    assert_eq!(client.put("T", b"kept").code, 0);
+    assert_eq!(served.signal("TERM").code, Some(0));
+    let again = Served::start(dir.path(), &[]);
+    assert_eq!(again.client().pull("T", 0), [b"kept"]);
+    again.stop();
+}
+
+/// Bytes without any sense, and frames with some, over many connections: the broker serves the next client.
+#[test]
+fn random_bytes_do_no_harm() {
+    let dir = tempdir().unwrap();
+    let served = Served::start(dir.path(), &[]);
+    let mut state = 7u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for round in 0..200 {
+        let len = (random() % 300) as usize;
+        let noise: Vec<u8> = (0..len).map(|_| random() as u8).collect();
+        let frame = match round % 4 {
+            0 => noise,
+            1 => run::frame(&noise, &[]),
+            2 => run::frame(b"{\"code\":310,\"extFields\":{\"b\":\"Noise\"},\"opaque\":1}", &noise),
+            _ => {
+                let header = format!("{{\"code\":{},\"opaque\":1}}", random() % 400);
+                run::frame(header.as_bytes(), &noise)
+            }
+        };
+        served.throw(if round % 2 == 0 { served.broker_at } else { served.names_at }, &frame);
+    }
+    let mut client = served.client();
+    assert_eq!(client.put("T", b"still here").code, 0);
+    assert_eq!(client.pull("T", 0), [b"still here"]);
+    let ended = served.stop();
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+}
