@@ -1,7 +1,7 @@
 //! Benches of Mainspring: seeded workloads, the reference loops that write the same bytes, and the subjects.
 //!
 //! - [`workload`]: what is appended, by seed, with a hash that names it.
-//! - [`reference`]: the encoder that writes byte for byte what the engine writes, with nothing around it.
+//! - [`mod@reference`]: the encoder that writes byte for byte what the engine writes, with nothing around it.
 //! - [`target`]: where its frames go: a prepared mapped segment, or a staged buffer and `pwrite`.
 //! - [`prepared`]: a backend whose segments are writable without a fault, for both sides.
 //! - [`group`]: the reference of durable appends: one lock, one flusher, one condition.

@@ -1,7 +1,4 @@
-//! What all handlers share, and which handler serves which code.
-//!
-//! A handler is a function over [`Broker`], [`Peer`] and [`Request`]. It answers at once, or gives back a future where
-//! an answer must wait (a commit, a new message); appends themselves happen in the order requests came in.
+//! What all handlers share.
 
 use std::{
     net::SocketAddrV4,
@@ -11,21 +8,15 @@ use std::{
     },
 };
 
-use mainspring::{Pending, Store, TopicConfig, Wait};
+use mainspring::{PERM_READ, PERM_WRITE, Pending, Store, TopicConfig, Wait};
 
 use crate::{
     clients::Clients,
     clock::Clock,
     holds::Holds,
-    locks::{self, Locks},
-    membership, names, namesrv, offsets,
-    peer::{Peer, Port},
-    pull,
-    remoting::{
-        Handled, Reply, Request, Response,
-        codes::{request as codes, response},
-    },
-    retry, send, topics,
+    locks::Locks,
+    names,
+    remoting::{Reply, Response, codes::response},
     unique_ids::UniqueIds,
 };
 
@@ -113,50 +104,12 @@ impl Broker {
         })
     }
 
-    /// Serves one request.
-    pub fn handle(self: &Arc<Self>, peer: &Arc<Peer>, request: &Request<'_>) -> Reply {
-        let handled = match (peer.port, request.header.code) {
-            (_, codes::GET_ROUTEINFO_BY_TOPIC) => namesrv::route(self, request),
-            (_, codes::GET_BROKER_CLUSTER_INFO) => namesrv::cluster(self, request),
-            (_, codes::GET_ALL_TOPIC_LIST_FROM_NAMESERVER) => namesrv::topic_list(self),
-            (Port::NameService, codes::CONSUMER_SEND_MSG_BACK) => retry::misdirected(self, peer, request),
-            (Port::NameService, code) => Err(unsupported(code)),
-            (Port::Broker, code) => self.handle_broker(code, peer, request),
-        };
-        handled.unwrap_or_else(Reply::Now)
-    }
-
-    fn handle_broker(self: &Arc<Self>, code: i32, peer: &Arc<Peer>, request: &Request<'_>) -> Handled {
-        match code {
-            codes::SEND_MESSAGE | codes::SEND_MESSAGE_V2 | codes::SEND_BATCH_MESSAGE => {
-                send::handle(self, peer, request)
-            }
-            codes::PULL_MESSAGE | codes::LITE_PULL_MESSAGE => pull::handle(self, request),
-            codes::QUERY_CONSUMER_OFFSET => offsets::query(self, request),
-            codes::UPDATE_CONSUMER_OFFSET => offsets::update(self, request),
-            codes::GET_MAX_OFFSET => offsets::max(self, request),
-            codes::GET_MIN_OFFSET => offsets::min(self, request),
-            codes::SEARCH_OFFSET_BY_TIMESTAMP => offsets::by_time(self, request),
-            codes::GET_EARLIEST_MSG_STORETIME => offsets::earliest_time(self, request),
-            codes::HEART_BEAT => membership::heartbeat(self, peer, request),
-            codes::UNREGISTER_CLIENT => membership::unregister(self, peer, request),
-            codes::GET_CONSUMER_LIST_BY_GROUP => membership::consumer_list(self, request),
-            codes::LOCK_BATCH_MQ => locks::lock(self, request),
-            codes::UNLOCK_BATCH_MQ => locks::unlock(self, request),
-            codes::CHECK_CLIENT_CONFIG => membership::check_client(request),
-            codes::CONSUMER_SEND_MSG_BACK => retry::handle(self, peer, request),
-            codes::UPDATE_AND_CREATE_TOPIC => topics::update(self, request),
-            codes::GET_TOPIC_CONFIG => topics::get(self, request),
-            other => Err(unsupported(other)),
-        }
-    }
-
     /// A topic's settings; the default topic exists without being stored while topics are created by sends.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<Arc<TopicConfig>> {
         let found = self.store.topic(name);
         if found.is_none() && name == names::DEFAULT_TOPIC && self.settings.auto_create_topics {
-            return Some(Arc::new(topics::default_topic(self.settings.default_queues)));
+            return Some(Arc::new(default_topic(self.settings.default_queues)));
         }
         found
     }
@@ -177,15 +130,6 @@ impl Broker {
         blocking(move || store.put_topic(&new)).await?;
         Ok(config)
     }
-}
-
-/// The answer to a code that nobody serves.
-#[must_use]
-pub fn unsupported(code: i32) -> Response {
-    Response::refuse(
-        response::REQUEST_CODE_NOT_SUPPORTED,
-        format!("request code {code} is not supported on this port"),
-    )
 }
 
 /// Runs a call that waits for the store outside of the runtime's own threads.
@@ -211,4 +155,14 @@ pub(crate) fn when_decided<T: Unpin + Send + 'static>(
         Ok(result) => Reply::Now(answer(result)),
         Err(pending) => Reply::later(async move { answer(pending.await) }),
     }
+}
+
+/// Permission bit: topics made after this one inherit its settings.
+pub(crate) const PERM_INHERIT: u8 = 1;
+
+/// The topic that stands for topics that do not exist yet.
+#[must_use]
+fn default_topic(queues: u32) -> TopicConfig {
+    let perm = PERM_READ | PERM_WRITE | PERM_INHERIT;
+    TopicConfig { perm, ..TopicConfig::new(names::DEFAULT_TOPIC, queues) }
 }

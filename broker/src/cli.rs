@@ -54,6 +54,10 @@ struct Serve {
     config: Option<PathBuf>,
     #[command(flatten)]
     given: Given,
+    /// A known bug to run with
+    #[cfg(feature = "planted")]
+    #[arg(long, hide = true, value_name = "NAME")]
+    planted: Option<String>,
 }
 
 /// Opens the store that a configuration asks for; records carry the second argument as their broker's address, and the
@@ -77,6 +81,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, open: Open) -> ExitCo
         }
         None => cli.serve,
     };
+    #[cfg(feature = "planted")]
+    if let Err(error) = serve.planted.as_deref().map_or(Ok(()), plant) {
+        return failed(&error);
+    }
     let config = match decide(serve) {
         Ok(config) => config,
         Err(error) => {
@@ -94,6 +102,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, open: Open) -> ExitCo
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
+}
+
+/// Switches a known bug on in every thread.
+#[cfg(feature = "planted")]
+fn plant(name: &str) -> Result<(), String> {
+    use mainspring::planted::{ALL, plant_everywhere};
+    let bug = ALL.iter().find(|bug| format!("{bug:?}") == name).ok_or(format!("no bug is called {name}"))?;
+    eprintln!("mainspring: running with the planted bug {name}");
+    plant_everywhere(*bug);
+    Ok(())
 }
 
 fn failed(error: &str) -> ExitCode {

@@ -33,6 +33,7 @@ use tokio::{
 
 use crate::{
     broker::{Broker, Counters},
+    dispatch,
     peer::{Peer, Push},
     remoting::{
         Encoding, Frame, FrameError, Header, Outbox, Reply, Request, Response,
@@ -222,7 +223,7 @@ impl Connection {
         }
         let (opaque, one_way) = (header.opaque, header.is_one_way());
         let request = Request { header, body: frame.body.clone() };
-        let reply = catch_unwind(AssertUnwindSafe(|| self.broker.handle(&self.peer, &request)))
+        let reply = catch_unwind(AssertUnwindSafe(|| dispatch::handle(&self.broker, &self.peer, &request)))
             .unwrap_or_else(|_| Reply::Now(panicked(&self.broker.counters.panics)));
         match reply {
             Reply::Now(_) if one_way => {}

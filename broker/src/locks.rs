@@ -1,4 +1,4 @@
-//! Queue locks of orderly consumers: codes 41 and 42.
+//! Queue locks of orderly consumers.
 //!
 //! A lock is a lease of a minute that its client renews; nothing of it is stored, as after a restart all clients ask
 //! again. While a group holds a lock here, what it sends to its retry topic has been given up on, and is a dead letter.
@@ -7,13 +7,8 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::{
-    broker::Broker,
-    loose,
-    remoting::{Handled, Request, Response, codes::response},
-};
+use crate::loose;
 
 /// How long a lock holds without being asked for again.
 pub const LEASE_MS: u64 = 60_000;
@@ -86,39 +81,6 @@ impl Locks {
             !leases.is_empty()
         });
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct LockBody {
-    #[serde(deserialize_with = "loose::text")]
-    consumer_group: String,
-    #[serde(deserialize_with = "loose::text")]
-    client_id: String,
-    #[serde(deserialize_with = "loose::list")]
-    mq_set: Vec<MessageQueue>,
-}
-
-impl LockBody {
-    fn parse(request: &Request<'_>) -> Result<Self, Response> {
-        serde_json::from_slice(&request.body)
-            .map_err(|e| Response::refuse(response::SYSTEM_ERROR, format!("the request does not parse: {e}")))
-    }
-}
-
-/// Code 41.
-pub(crate) fn lock(broker: &Broker, request: &Request<'_>) -> Handled {
-    let body = LockBody::parse(request)?;
-    let now_ms = broker.clock.elapsed_ms();
-    let held = broker.locks.lock(&body.consumer_group, &body.client_id, body.mq_set, now_ms);
-    Ok(Response::ok().with_body(json!({ "lockOKMQSet": held }).to_string()).into())
-}
-
-/// Code 42.
-pub(crate) fn unlock(broker: &Broker, request: &Request<'_>) -> Handled {
-    let body = LockBody::parse(request)?;
-    broker.locks.unlock(&body.consumer_group, &body.client_id, &body.mq_set);
-    Ok(Response::ok().into())
 }
 
 #[cfg(test)]

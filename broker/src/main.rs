@@ -9,7 +9,7 @@ use mainspring_broker::{
     holds::Holds,
 };
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     cli::main(std::env::args_os(), open)
 }
 

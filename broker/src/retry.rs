@@ -14,7 +14,7 @@ use std::sync::Arc;
 use mainspring::{ErrorKind, Failed, Failure, Offset, Result, record::Record};
 
 use crate::{
-    broker::{Broker, Counters, unsupported, when_decided},
+    broker::{Broker, Counters, when_decided},
     names, offsets,
     peer::Peer,
     remoting::{
@@ -100,10 +100,11 @@ pub(crate) fn misdirected(broker: &Arc<Broker>, peer: &Peer, request: &Request<'
     warn(broker, peer, request);
     let ours = fields.get("bname").is_none_or(|name| name.is_empty() || name == broker.settings.broker_name);
     if !ours {
-        return Err(unsupported(codes::CONSUMER_SEND_MSG_BACK));
+        return Err(Response::unsupported(codes::CONSUMER_SEND_MSG_BACK));
     }
-    let doubt =
-        |answer: Response| if answer.code == 0 { answer } else { unsupported(codes::CONSUMER_SEND_MSG_BACK) };
+    let doubt = |answer: Response| {
+        if answer.code == 0 { answer } else { Response::unsupported(codes::CONSUMER_SEND_MSG_BACK) }
+    };
     match consume_failed(broker, None, request) {
         Ok(Reply::Now(answer)) => Ok(Reply::Now(doubt(answer))),
         Ok(Reply::Later(answer)) => Ok(Reply::later(async move { doubt(answer.await) })),

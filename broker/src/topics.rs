@@ -7,22 +7,13 @@ use serde_json::json;
 use mainspring::{GroupConfig, PERM_READ, PERM_WRITE, TopicConfig};
 
 use crate::{
-    broker::{Broker, blocking},
+    broker::{Broker, PERM_INHERIT, blocking},
     names,
     remoting::{Handled, Reply, Request, Response, codes::response},
 };
 
-/// Permission bit: topics made after this one inherit its settings.
-const PERM_INHERIT: u8 = 1;
 /// Most queues of a topic, for each direction.
 const QUEUES_MAX: u32 = 65_535;
-
-/// The topic that stands for topics that do not exist yet.
-#[must_use]
-pub(crate) fn default_topic(queues: u32) -> TopicConfig {
-    let perm = PERM_READ | PERM_WRITE | PERM_INHERIT;
-    TopicConfig { perm, ..TopicConfig::new(names::DEFAULT_TOPIC, queues) }
-}
 
 /// What a first send makes of `topic`.
 ///

@@ -82,11 +82,21 @@ pub fn plant(bug: Option<Bug>) {
     PLANTED.with(|cell| cell.set(bug));
 }
 
+/// The bug of the whole process, for a broker whose store runs on many threads.
+#[cfg(feature = "planted")]
+static EVERYWHERE: std::sync::OnceLock<Bug> = std::sync::OnceLock::new();
+
+/// Switches one bug on for every thread and for good; the first call counts.
+#[cfg(feature = "planted")]
+pub fn plant_everywhere(bug: Bug) {
+    EVERYWHERE.get_or_init(|| bug);
+}
+
 /// Whether `bug` is switched on.
 #[cfg(feature = "planted")]
 #[must_use]
 pub fn is(bug: Bug) -> bool {
-    PLANTED.with(|cell| cell.get() == Some(bug))
+    PLANTED.with(|cell| cell.get() == Some(bug)) || EVERYWHERE.get() == Some(&bug)
 }
 
 /// Whether `bug` is switched on: never, in this build.

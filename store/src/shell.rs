@@ -1,8 +1,8 @@
 //! The shell around the engine: locks, threads and wake-ups, and no decisions.
 //!
 //! Without threads the caller drives it: [`Core::step`] decides and performs everything that is to be done.
-//! With threads three of them do the same: the flusher flushes, the engine thread applies and fires, the
-//! helper performs what may block. Any of them may step; one at a time does.
+//! With threads four of them do the same: the flusher flushes, the engine thread applies and fires, two
+//! helpers perform what may block. Any of them may step; one at a time does.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -53,6 +53,21 @@ impl Signal {
     }
 }
 
+/// Where actions go with threads: what an append or a due timer waits for never stands behind a seal, whose
+/// flush of a whole segment takes as long as filling the next one.
+#[derive(Debug)]
+struct Helpers {
+    urgent: Sender<Action>,
+    patient: Sender<Action>,
+}
+
+impl Helpers {
+    fn send(&self, action: Action) {
+        let helper = if action.is_waited_for() { &self.urgent } else { &self.patient };
+        drop(helper.send(action)); // it fails only once the threads are gone
+    }
+}
+
 /// Those who wait for a cursor.
 #[derive(Debug, Default)]
 struct Waiters {
@@ -82,7 +97,7 @@ pub(crate) struct Core {
     flusher: Signal,
     planned_ms: AtomicI64,
     stop: AtomicBool,
-    helper: Mutex<Option<Sender<Action>>>,
+    helpers: Mutex<Option<Helpers>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     pub(crate) closed: AtomicBool,
 }
@@ -127,7 +142,7 @@ impl Core {
             flusher: Signal::default(),
             planned_ms: AtomicI64::new(i64::MAX),
             stop: AtomicBool::new(false),
-            helper: Mutex::new(None),
+            helpers: Mutex::new(None),
             threads: Mutex::default(),
             closed: AtomicBool::new(false),
         }
@@ -148,13 +163,21 @@ impl Core {
                 Ok(appended) => {
                     if wait == Wait::Flushed && self.options.commit == CommitRule::Appended {
                         appender.want_flush();
+                    }
+                    let urgent = appender.is_flush_urgent();
+                    drop(appender);
+                    if urgent {
                         self.flusher.raise();
                     }
-                    drop(appender);
                     self.appended();
                     return Ok(appended);
                 }
-                Err(Need::Refused(error)) => return Err(error),
+                Err(Need::Refused(error)) => {
+                    if appender.is_flush_urgent() {
+                        self.flusher.raise();
+                    }
+                    return Err(error);
+                }
                 Err(need) => need,
             };
             if tried && appender.is_full() {
@@ -200,10 +223,10 @@ impl Core {
         if actions.is_empty() {
             return;
         }
-        let helper = self.helper.lock();
+        let helpers = self.helpers.lock();
         for action in actions {
-            match helper.as_ref() {
-                Some(helper) => drop(helper.send(action)),
+            match helpers.as_ref() {
+                Some(helpers) => helpers.send(action),
                 None => self.todo.lock().push_back(action),
             }
         }
@@ -373,7 +396,7 @@ impl Core {
         let interval = i64::try_from(self.options.flush_interval_ms).unwrap_or(i64::MAX);
         let due = since.saturating_add(interval);
         let now_ms = appender.owner_ms(self.clock.now());
-        let big = appender.unflushed_bytes() > self.options.unflushed_bytes_max / 4;
+        let big = appender.is_flush_urgent();
         let now = self.options.commit == CommitRule::Flushed || since == i64::MIN || due <= now_ms || big;
         if now { Ok(()) } else { Err(Some(due)) }
     }
@@ -535,10 +558,11 @@ impl Core {
         if !self.options.threads {
             return Ok(());
         }
-        let (send, receive) = unbounded();
+        let ((urgent, urgent_actions), (patient, patient_actions)) = (unbounded(), unbounded());
+        let helpers = Helpers { urgent, patient };
         let waiting: Vec<Action> = self.todo.lock().drain(..).collect();
-        waiting.into_iter().for_each(|action| drop(send.send(action)));
-        *self.helper.lock() = Some(send);
+        waiting.into_iter().for_each(|action| helpers.send(action));
+        *self.helpers.lock() = Some(helpers);
         let spawn = |name: &str, run: Box<dyn FnOnce(&Core) + Send>| {
             let core = Arc::clone(self);
             std::thread::Builder::new()
@@ -549,7 +573,8 @@ impl Core {
         let threads = vec![
             spawn("flusher", Box::new(|core| core.run_flusher()))?,
             spawn("engine", Box::new(|core| core.run_engine()))?,
-            spawn("helper", Box::new(move |core| core.run_helper(&receive)))?,
+            spawn("space", Box::new(move |core| core.run_helper(&urgent_actions)))?,
+            spawn("upkeep", Box::new(move |core| core.run_helper(&patient_actions)))?,
         ];
         *self.threads.lock() = threads;
         Ok(())
@@ -608,7 +633,7 @@ impl Core {
     /// Ends the threads. Called once, with nothing left to do.
     pub(crate) fn stop_threads(&self) {
         self.stop.store(true, Ordering::Release);
-        *self.helper.lock() = None;
+        *self.helpers.lock() = None;
         self.engine.raise();
         self.flusher.raise();
         let threads = std::mem::take(&mut *self.threads.lock());

@@ -201,7 +201,8 @@ impl Store {
         Ok((ack(&placement(&ops[0])), done?.end))
     }
 
-    /// Appends messages as one frame: all of them or none, in order, at consecutive offsets of a queue.
+    /// Appends messages as one frame: all of them or none, in order. Those that name one queue get consecutive
+    /// offsets of it; those that name none are spread in turn.
     ///
     /// # Errors
     /// As [`Store::append`]; [`ErrorKind::TooLarge`] if they do not fit one frame, [`ErrorKind::Invalid`] if

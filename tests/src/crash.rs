@@ -95,6 +95,8 @@ impl History {
         if self.backend.is_crashed() {
             return self.crash(false, false);
         }
+        // A fault that did not strike yet is not to strike the next open.
+        self.backend.clear_faults();
         let flushed = self.model.end();
         self.model.durable = self.model.durable.max(flushed);
         if self.rng.one_in(2) {

@@ -10,7 +10,7 @@ use backends::{Lock, Name, check};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::{Access, FlockOperation, access, flock, fsync};
 
-use crate::disk::full;
+use crate::errors::full;
 use crate::naming::{self, Kind};
 use crate::registry::Registry;
 

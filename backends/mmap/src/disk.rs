@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use backends::{Name, StreamControl, check};
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, fallocate, fdatasync, fstatvfs, fsync, ftruncate};
-use rustix::io::Errno;
 
 use crate::dir::Dir;
+use crate::errors::full;
 use crate::map::Region;
 use crate::naming::Kind;
 
@@ -26,7 +26,7 @@ pub(crate) struct Disk {
     region: Arc<Region>,
     poisoned: AtomicBool,
     /// Set under the directory's entries lock; the name may then belong to another stream.
-    removed: AtomicBool,
+    removed: Arc<AtomicBool>,
     /// Held while the file's size changes.
     resize: Mutex<()>,
 }
@@ -39,14 +39,14 @@ impl Disk {
             file,
             region,
             poisoned: AtomicBool::new(false),
-            removed: AtomicBool::new(false),
+            removed: Arc::default(),
             resize: Mutex::new(()),
         }
     }
 
-    /// Says that the name is no longer this stream's; called with the entries locked.
-    pub(crate) fn set_removed(&self) {
-        self.removed.store(true, Ordering::Release);
+    /// The flag that says that the file is gone.
+    pub(crate) fn removed_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.removed)
     }
 
     fn check_poison(&self) -> io::Result<()> {
@@ -138,12 +138,4 @@ pub(crate) fn allocate(file: &File, from: u64, upto: u64) -> io::Result<()> {
 pub(crate) fn free_bytes(file: &File) -> io::Result<u64> {
     let stat = fstatvfs(file)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// A used up quota is a full disk, to the caller.
-pub(crate) fn full(error: io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(code) if code == Errno::DQUOT.raw_os_error() => io::Error::new(ErrorKind::StorageFull, error),
-        _ => error,
-    }
 }

@@ -10,6 +10,7 @@
 
 mod dir;
 mod disk;
+mod errors;
 mod map;
 mod naming;
 mod registry;
@@ -26,7 +27,8 @@ use backends::{
 use bytes::Bytes;
 
 use crate::dir::{Dir, Entries};
-use crate::disk::{Disk, allocate, free_bytes, full};
+use crate::disk::{Disk, allocate, free_bytes};
+use crate::errors::full;
 use crate::map::{Region, RegionWriter};
 use crate::naming::Kind;
 
@@ -52,7 +54,7 @@ impl MmapBackend {
     fn writer(&self, mut entries: Entries<'_>, name: &Name, file: File, writer: RegionWriter) -> Box<Writer> {
         let region = Arc::clone(writer.region());
         let disk = Arc::new(Disk::new(Arc::clone(&self.dir), name.clone(), file, region));
-        entries.insert(name, writer.region(), Some(&disk));
+        entries.insert(name, writer.region(), disk.removed_flag());
         Box::new(Writer { writer, disk })
     }
 
@@ -136,7 +138,7 @@ impl Streams for MmapBackend {
         // The file is closed again: the mapping is all that reading needs.
         let file = File::open(self.dir.file(&file))?;
         let region = Region::read_only(&file, file.metadata()?.len())?;
-        entries.insert(name, &region, None);
+        entries.insert(name, &region, Arc::default());
         Ok(Arc::new(Reader { region }))
     }
 

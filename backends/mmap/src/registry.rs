@@ -1,11 +1,11 @@
 //! Which streams are in use: of one file there is one mapping at most, shared by all its readers.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use backends::Name;
 
-use crate::disk::Disk;
 use crate::map::Region;
 
 /// What is mapped now, by name.
@@ -17,7 +17,8 @@ pub(crate) struct Registry {
 #[derive(Debug, Default)]
 struct Live {
     region: Weak<Region>,
-    disk: Weak<Disk>,
+    /// Raised once its file is gone, for whoever still writes it.
+    removed: Arc<AtomicBool>,
 }
 
 impl Registry {
@@ -26,18 +27,17 @@ impl Registry {
         self.live.get(name)?.region.upgrade()
     }
 
-    /// Notes the region of a stream that has none, and its file if it can be written.
-    pub(crate) fn insert(&mut self, name: &Name, region: &Arc<Region>, disk: Option<&Arc<Disk>>) {
-        let live =
-            Live { region: Arc::downgrade(region), disk: disk.map(Arc::downgrade).unwrap_or_default() };
+    /// Notes the region of a stream that has none, and the flag to raise when its file goes.
+    pub(crate) fn insert(&mut self, name: &Name, region: &Arc<Region>, removed: Arc<AtomicBool>) {
+        let live = Live { region: Arc::downgrade(region), removed };
         let before = self.live.insert(name.clone(), live);
         debug_assert!(before.is_none_or(|live| live.region.strong_count() == 0), "{name} is mapped twice");
     }
 
     /// Forgets a stream whose file is gone; what is in use of it stays in use.
     pub(crate) fn remove(&mut self, name: &Name) {
-        if let Some(disk) = self.live.remove(name).and_then(|live| live.disk.upgrade()) {
-            disk.set_removed();
+        if let Some(live) = self.live.remove(name) {
+            live.removed.store(true, Ordering::Release);
         }
     }
 }

@@ -140,6 +140,15 @@ impl Response {
         Self { code, remark: Some(remark.into()), ..Self::default() }
     }
 
+    /// The answer to a code that nobody serves.
+    #[must_use]
+    pub fn unsupported(code: i32) -> Self {
+        Self::refuse(
+            response::REQUEST_CODE_NOT_SUPPORTED,
+            format!("request code {code} is not supported on this port"),
+        )
+    }
+
     /// Adds a field.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {

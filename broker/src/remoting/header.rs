@@ -9,9 +9,8 @@ use std::{borrow::Cow, fmt};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    binary,
     codes::{FLAG_ONE_WAY, FLAG_RESPONSE},
-    frame::{Encoding, Frame, FrameError},
+    frame::FrameError,
 };
 
 /// Most entries of `extFields` that are read.
@@ -37,18 +36,6 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Parses the header of a frame.
-    ///
-    /// # Errors
-    ///
-    /// [`FrameError::Header`] if the bytes are no header of the kind the frame announces.
-    pub fn parse(frame: &'a Frame) -> Result<Self, FrameError> {
-        match frame.encoding {
-            Encoding::Json => Self::parse_json(&frame.header),
-            Encoding::Binary => binary::parse(&frame.header),
-        }
-    }
-
     /// Parses a JSON header.
     ///
     /// # Errors

@@ -14,3 +14,17 @@ pub use command::{Body, Handled, Reply, Request, Response, Value};
 pub use frame::{Encoding, Frame, FrameError};
 pub use header::{FieldError, Fields, Header};
 pub use outbox::Outbox;
+
+impl<'a> Header<'a> {
+    /// Parses the header of a frame.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Header`] if the bytes are no header of the kind the frame announces.
+    pub fn parse(frame: &'a Frame) -> Result<Self, FrameError> {
+        match frame.encoding {
+            Encoding::Json => Self::parse_json(&frame.header),
+            Encoding::Binary => binary::parse(&frame.header),
+        }
+    }
+}

@@ -77,6 +77,17 @@ pub enum Action {
     KeepReserve(u64),
 }
 
+impl Action {
+    /// Whether an append or a due timer may be waiting for it.
+    #[must_use]
+    pub fn is_waited_for(&self) -> bool {
+        matches!(
+            self,
+            Self::OpenEpoch { .. } | Self::CreateSegment { .. } | Self::Reserve { .. } | Self::ReadBodies(_)
+        )
+    }
+}
+
 /// What came of an action.
 #[derive(Debug)]
 pub enum Event {

@@ -485,6 +485,12 @@ impl Appender {
         self.flush_wanted = true;
     }
 
+    /// Whether so much waits for its flush that it should begin whatever the interval says.
+    #[must_use]
+    pub fn is_flush_urgent(&self) -> bool {
+        self.flush_wanted || self.unflushed_bytes > self.limits.unflushed_bytes_max / 4
+    }
+
     /// When the oldest unflushed frame was appended, owner milliseconds; 0 where a flush is wanted at once.
     pub(crate) fn flush_since(&self) -> Option<i64> {
         if self.cursors.tail() == self.cursors.flushed() {

@@ -1,0 +1,156 @@
+//! Kills a broker with SIGKILL at random moments under load, starts it again, reads everything back by pull, and
+//! compares it with a journal of its own: acknowledged, found, lost, doubled, early.
+//!
+//! The same command first runs controls: brokers with a known bug, or that are tampered with. A checker that does not
+//! report those has no result to give.
+//!
+//! ```text
+//! cargo run --release -p mainspring-kill -- --kills 50 --commit both
+//! ```
+
+mod campaign;
+mod chance;
+mod check;
+mod control;
+mod journal;
+mod load;
+mod process;
+mod programs;
+mod readback;
+mod table;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::{io, path::PathBuf, process::ExitCode, sync::mpsc::channel, time::Duration};
+
+use clap::{Parser, ValueEnum};
+use mainspring::{Clock, SystemClock};
+
+use crate::{
+    campaign::{Campaign, Until},
+    process::Setup,
+};
+
+/// Kills a broker again and again and compares what it acknowledged with what it kept.
+#[derive(Debug, Parser)]
+#[command(name = "mainspring-kill")]
+struct Args {
+    /// Kills for each commit rule
+    #[arg(long, default_value_t = 50)]
+    kills: u32,
+    /// Commit rules to run under
+    #[arg(long, value_enum, default_value = "both")]
+    commit: Rules,
+    /// Bytes of a log segment; small ones roll often
+    #[arg(long, default_value = "1MiB", value_name = "SIZE")]
+    segment_bytes: String,
+    /// Skip the controls, to look into a failure; there is no result then
+    #[arg(long, hide = true)]
+    no_control: bool,
+    /// Seed of all choices; threads and the kill's effect differ from run to run all the same
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The broker to kill [default: built from this workspace]
+    #[arg(long, value_name = "PATH")]
+    bin: Option<PathBuf>,
+    /// The broker with planted bugs, for the controls [default: built from this workspace]
+    #[arg(long, value_name = "PATH")]
+    planted_bin: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Rules {
+    Appended,
+    Flushed,
+    Both,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("mainspring-kill: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> io::Result<bool> {
+    let seed = args.seed.unwrap_or_else(|| SystemClock.random());
+    let program = args.bin.clone().map_or_else(programs::real, Ok)?;
+    let planted = args.planted_bin.clone().map_or_else(programs::planted, Ok)?;
+    println!("seed {seed}, broker {}", program.display());
+    if args.no_control {
+        println!("no control: no result");
+    } else if !control::all(&program, &planted, seed)? {
+        println!("control not found: no result");
+        return Ok(false);
+    }
+    let rules: &[&'static str] = match args.commit {
+        Rules::Appended => &["appended"],
+        Rules::Flushed => &["flushed"],
+        Rules::Both => &["appended", "flushed"],
+    };
+    let mut good = true;
+    for commit in rules {
+        good &= one(args, commit, &program, seed)?;
+    }
+    if args.no_control {
+        return Ok(false);
+    }
+    println!("{}", if good { "nothing lost, doubled or early" } else { "FAILED: see the findings above" });
+    Ok(good)
+}
+
+/// The campaign under one commit rule. Keeps the directory where something is wrong.
+fn one(args: &Args, commit: &'static str, program: &std::path::Path, seed: u64) -> io::Result<bool> {
+    println!("\ncommit {commit}");
+    let dir = tempfile::Builder::new().prefix("mainspring-kill-").tempdir()?;
+    let setup = Setup {
+        program: program.to_owned(),
+        commit,
+        segment_bytes: args.segment_bytes.clone(),
+        planted: None,
+        hurry: 1,
+    };
+    let result = Campaign::start(setup, dir.path(), seed).and_then(|mut campaign| {
+        let totals = campaign.run(args.kills, Until::Done)?;
+        Ok((totals, campaign.checker.findings))
+    });
+    let (totals, findings) = match result {
+        Ok(result) => result,
+        Err(error) => {
+            return Err(io::Error::new(error.kind(), format!("{error}\nkept: {}", dir.keep().display())));
+        }
+    };
+    table::totals(commit, args.kills, &totals);
+    findings.iter().for_each(|finding| println!("  {finding}"));
+    if !totals.is_telling() {
+        println!("the load was too small: no result");
+        return Ok(false);
+    }
+    let good = totals.faults.total() == 0 && totals.row.standing.found == totals.row.standing.acknowledged;
+    if !good {
+        println!("kept: {}", dir.keep().display());
+    }
+    Ok(good)
+}
+
+/// The wall clock, milliseconds.
+fn now_ms() -> i64 {
+    SystemClock.now().wall_ms
+}
+
+/// Time that went by since some start, milliseconds.
+fn elapsed_ms() -> u64 {
+    SystemClock.now().elapsed_ns / 1_000_000
+}
+
+/// Lets time go by; nobody sends on this channel.
+fn pause(ms: u64) {
+    let (_open, never) = channel::<()>();
+    let _ = never.recv_timeout(Duration::from_millis(ms)); // always the timeout
+}

@@ -1,0 +1,228 @@
+//! The broker as a child process: started, asked, killed.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use mainspring_broker::remoting::codes::{request as codes, response};
+
+use crate::{
+    elapsed_ms,
+    journal::{ATTEMPTS_MAX, GROUPS, LEVELS_MS, QUEUES, TOPICS},
+    now_ms, pause,
+    readback::READERS,
+    wire::{Client, wrong},
+};
+
+/// Longest wait until a started broker answers, milliseconds.
+const START_MAX_MS: u64 = 120_000;
+
+/// What is run, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// The program.
+    pub(crate) program: PathBuf,
+    /// `appended` or `flushed`.
+    pub(crate) commit: &'static str,
+    /// As `--segment-bytes` takes it.
+    pub(crate) segment_bytes: String,
+    /// A known bug to run with.
+    pub(crate) planted: Option<&'static str>,
+    /// Divides the delays of the levels without telling the checker: 1, but for the control.
+    pub(crate) hurry: i64,
+}
+
+/// A broker on a directory and ports that stay the same over its kills.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    setup: Setup,
+    dir: PathBuf,
+    listen: [SocketAddr; 2],
+    child: Option<Child>,
+}
+
+impl Broker {
+    /// Chooses free ports; `dir` is its own.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn new(setup: Setup, dir: &Path) -> io::Result<Self> {
+        // Both are held at once, so they differ.
+        let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let held = [any()?, any()?];
+        let listen = [held[0].local_addr()?, held[1].local_addr()?];
+        Ok(Self { setup, dir: dir.to_owned(), listen, child: None })
+    }
+
+    /// Where it answers.
+    #[must_use]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listen[0]
+    }
+
+    /// The directory of its store.
+    #[must_use]
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// How many segments, index files, bases and due buckets the store has.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn files(&self) -> io::Result<[usize; 4]> {
+        let mut counts = [0; 4];
+        for entry in std::fs::read_dir(self.data())? {
+            let name = entry?.file_name();
+            let kinds =
+                ["log-", "idx-", "base-", "due-"].map(|kind| name.to_string_lossy().starts_with(kind));
+            counts.iter_mut().zip(kinds).for_each(|(count, is)| *count += usize::from(is));
+        }
+        Ok(counts)
+    }
+
+    /// Starts it and waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn spawn(&mut self) -> io::Result<()> {
+        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
+        let levels: Vec<String> = LEVELS_MS.iter().map(|ms| format!("{}ms", ms / self.setup.hurry)).collect();
+        let mut command = Command::new(&self.setup.program);
+        command
+            .arg("serve")
+            .arg("--data-dir")
+            .arg(self.data())
+            .args(["--broker-listen", &self.listen[0].to_string()])
+            .args(["--namesrv-listen", &self.listen[1].to_string()])
+            .args(["--commit", self.setup.commit, "--segment-bytes", &self.setup.segment_bytes])
+            .args(["--max-message-bytes", "16KiB", "--delay-levels", &levels.join(" ")])
+            .args(["--max-attempts", &ATTEMPTS_MAX.to_string()])
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(log));
+        if let Some(name) = self.setup.planted {
+            command.args(["--planted", name]);
+        }
+        self.child = Some(command.spawn()?);
+        Ok(())
+    }
+
+    /// Waits until it answers, and gives a connection.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, or answers nothing for two minutes.
+    pub(crate) fn ready(&mut self) -> io::Result<Client> {
+        let start_ms = elapsed_ms();
+        loop {
+            self.alive()?;
+            if let Ok(mut client) = Client::connect(self.address()) {
+                match client.ask(codes::GET_BROKER_RUNTIME_INFO, &[], b"") {
+                    Ok(_) => return Ok(client),
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(error),
+                    Err(_) => {}
+                }
+            }
+            if elapsed_ms() - start_ms > START_MAX_MS {
+                return Err(wrong("the broker does not answer"));
+            }
+            pause(2);
+        }
+    }
+
+    /// Checks that it still runs.
+    ///
+    /// # Errors
+    ///
+    /// If it ended by itself, with the end of what it said.
+    pub(crate) fn alive(&mut self) -> io::Result<()> {
+        let Some(child) = &mut self.child else { return Err(wrong("the broker was not started")) };
+        match child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(wrong(format!("the broker ended by itself: {status}\n{}", self.said()))),
+        }
+    }
+
+    /// Kills it with SIGKILL.
+    ///
+    /// # Errors
+    ///
+    /// If it had ended by itself.
+    pub(crate) fn kill(&mut self) -> io::Result<()> {
+        self.alive()?;
+        if let Some(mut child) = self.child.take() {
+            child.kill()?; // SIGKILL on Unix
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("broker.log")
+    }
+
+    /// The last lines that it wrote.
+    #[must_use]
+    pub(crate) fn said(&self) -> String {
+        let text = File::open(self.log()).and_then(io::read_to_string).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may have ended already, which is as good.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Creates topics and groups.
+///
+/// # Errors
+///
+/// The connection's, or a refusal.
+pub(crate) fn prepare(client: &mut Client) -> io::Result<()> {
+    let queues = QUEUES.to_string();
+    for topic in TOPICS {
+        let fields = [
+            ("topic", topic),
+            ("defaultTopic", "TBW102"),
+            ("readQueueNums", &queues),
+            ("writeQueueNums", &queues),
+            ("perm", "6"),
+            ("topicFilterType", "SINGLE_TAG"),
+            ("topicSysFlag", "0"),
+            ("order", "false"),
+        ];
+        accept(client.ask(codes::UPDATE_AND_CREATE_TOPIC, &fields, b"")?)?;
+    }
+    let consumer = |group: &str| {
+        serde_json::json!({"groupName": group, "consumeType": "CONSUME_PASSIVELY", "messageModel": "CLUSTERING",
+            "consumeFromWhere": "CONSUME_FROM_FIRST_OFFSET", "unitMode": false, "subscriptionDataSet": []})
+    };
+    let groups: Vec<_> = GROUPS.into_iter().chain([READERS]).map(consumer).collect();
+    let beat = serde_json::json!({"clientID": format!("checker@{}", now_ms()), "producerDataSet": [], "consumerDataSet": groups});
+    accept(client.ask(codes::HEART_BEAT, &[], beat.to_string().as_bytes())?)?;
+    Ok(())
+}
+
+fn accept(answer: crate::wire::Answer) -> io::Result<()> {
+    if answer.code == response::SUCCESS {
+        Ok(())
+    } else {
+        Err(wrong(format!("refused with {}: {}", answer.code, answer.remark)))
+    }
+}
