@@ -31,6 +31,9 @@ pub struct SystemClock;
 /// wall clock is seen so much later. Reading one clock costs about as much as copying a small message.
 const WALL_CHECK_NS: u64 = 500_000;
 
+/// How far apart the readings of the two clocks may be to be taken as one moment, nanoseconds.
+const WALL_PAIR_NS: i64 = 20_000;
+
 /// The wall clock less the elapsed time, nanoseconds, and the elapsed time when that was looked at.
 static WALL_AHEAD_NS: AtomicI64 = AtomicI64::new(0);
 static WALL_CHECKED_NS: AtomicU64 = AtomicU64::new(0);
@@ -49,10 +52,13 @@ impl Clock for SystemClock {
             elapsed + WALL_AHEAD_NS.load(Ordering::Relaxed)
         } else {
             let wall = clock_ns(rustix::time::ClockId::Realtime);
-            // Read again behind it, so that what is computed from it is never ahead of the wall.
+            // Read again behind it, so that what is computed from it is never ahead of the wall; and kept only
+            // if this thread was not set aside between the two, or it would lag by as much.
             let after = clock_ns(rustix::time::ClockId::Boottime);
-            WALL_AHEAD_NS.store(wall - after, Ordering::Relaxed);
-            WALL_CHECKED_NS.store(after.unsigned_abs(), Ordering::Release);
+            if after - elapsed < WALL_PAIR_NS {
+                WALL_AHEAD_NS.store(wall - after, Ordering::Relaxed);
+                WALL_CHECKED_NS.store(after.unsigned_abs(), Ordering::Release);
+            }
             wall
         };
         Now { wall_ms: wall_ns.div_euclid(1_000_000), elapsed_ns }

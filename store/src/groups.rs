@@ -9,7 +9,8 @@ use crate::planted::{self, Bug};
 use crate::record::layout::{DEAD_LETTER_PREFIX, RETRY_PREFIX};
 use crate::record::{Draft, Limits, Record, properties};
 use crate::settings::{GroupConfig, TopicConfig};
-use crate::store::{Store, timed_properties, topic_payload};
+use crate::store::{Store, topic_payload};
+use crate::timing::timed_properties;
 
 /// The delay level of a first failure; each later one is a level higher.
 const FIRST_LEVEL: i32 = 3;

@@ -29,6 +29,7 @@ mod settings;
 mod shell;
 mod stats;
 mod store;
+mod timing;
 pub mod views;
 
 pub use bytes::Bytes;

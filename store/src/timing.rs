@@ -1,0 +1,186 @@
+//! Timed messages: schedule, cancel, and the owner's time.
+
+use std::time::Duration;
+
+use crate::engine::{FIRE_ID, FIRE_ID_ROOM, OpDraft, Placement, QueueChoice, RecordDraft};
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::{Op, OpKind, Wait};
+use crate::message::{Cancel, Handle, Message, Scheduled};
+use crate::offset::Offset;
+use crate::pending::Pending;
+use crate::record::{Draft, properties};
+use crate::settings::TopicConfig;
+use crate::store::{Store, choice, placement, topic_payload};
+
+impl Store {
+    /// Appends a message that becomes visible after `delay`, by the owner's clock.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; [`ErrorKind::Invalid`] for a delay beyond the range of milliseconds.
+    pub fn schedule(&self, message: Message, delay: Duration) -> Result<Pending<Scheduled>> {
+        let too_long = || Error::new(ErrorKind::Invalid, "the delay is longer than time can be counted");
+        let delay_ms = i64::try_from(delay.as_nanos().div_ceil(1_000_000)).map_err(|_| too_long())?;
+        let due_ms = self.now_ms().checked_add(delay_ms).ok_or_else(too_long)?;
+        self.schedule_at(message, due_ms)
+    }
+
+    /// Appends a message that becomes visible at `due_ms` (owner's time, milliseconds since the Unix epoch);
+    /// at once, but through its timer, if that is past.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn schedule_at(&self, message: Message, due_ms: i64) -> Result<Pending<Scheduled>> {
+        let properties = message.raw_properties();
+        let draft = message.draft(&properties);
+        let queue = choice(&draft, message.order_key());
+        self.schedule_record(&draft, queue, due_ms, Wait::Committed)
+    }
+
+    /// Schedules a message from borrowed parts.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn schedule_draft(&self, draft: &Draft<'_>, due_ms: i64, wait: Wait) -> Result<Pending<Scheduled>> {
+        self.schedule_record(draft, choice(draft, None), due_ms, wait)
+    }
+
+    fn schedule_record(
+        &self,
+        draft: &Draft<'_>,
+        queue: QueueChoice,
+        due_ms: i64,
+        wait: Wait,
+    ) -> Result<Pending<Scheduled>> {
+        if due_ms < 0 {
+            return Err(Error::new(ErrorKind::Invalid, format!("due time {due_ms} lies before 1970")));
+        }
+        let properties = timed_properties(draft.properties);
+        let draft = Draft { properties: &properties, ..*draft };
+        let record = self.prepare(&draft)?;
+        let schedule = |record| OpDraft::Schedule {
+            due_ms,
+            draft: RecordDraft { record, queue, placed: Placement::default() },
+        };
+        let mut ops = [schedule(record)];
+        let mut done = self.core().append(wait, &mut ops);
+        let mut placed = placement(&ops[0]);
+        if self.lacks_topic(&done, draft.topic) {
+            let config = TopicConfig::new(draft.topic, self.core().options.default_queues);
+            let payload = topic_payload(&config);
+            let mut ops = [OpDraft::Topic(draft.topic, config.write_queues, &payload), schedule(record)];
+            done = self.core().append(wait, &mut ops);
+            placed = placement(&ops[1]);
+        }
+        let end = done?.end;
+        let handle = Handle { due_ms, schedule: placed.at };
+        let scheduled = Scheduled { handle, due_ms, store_ms: placed.store_ms, queue: placed.queue };
+        Ok(self.pending(wait, end, scheduled))
+    }
+
+    /// Cancels a timer and waits for the answer, which the log's order decides. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; then the timer may or may not have been cancelled.
+    pub fn cancel(&self, handle: &Handle) -> Result<Cancel> {
+        self.cancel_start(handle)?.wait()
+    }
+
+    /// Cancels a timer; the answer comes once it is committed.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn cancel_start(&self, handle: &Handle) -> Result<Pending<Cancel>> {
+        self.usable()?;
+        let core = self.core();
+        {
+            // A look ahead, only to avoid useless frames: the log decides.
+            let views = core.views.read();
+            let known = views.applied > handle.schedule && views.timers.get(handle.schedule).is_none();
+            if known {
+                let cancelled = views.timers.was_cancelled(handle.schedule);
+                drop(views);
+                let answer = if cancelled { Cancel::Cancelled } else { self.ended(handle) };
+                return Ok(self.pending(Wait::Appended, Offset(0), answer));
+            }
+        }
+        let (kind, payload) = Op::Cancel { due_ms: handle.due_ms, schedule: handle.schedule }.payload();
+        let mut cancels = core.cancels.lock();
+        let done = core.append(Wait::Committed, &mut [OpDraft::Plain(kind, &payload)])?;
+        cancels.insert(done.at, None);
+        drop(cancels);
+        let pending = self.pending(Wait::Committed, done.end, Cancel::NotFound);
+        let wanted = CancelAnswer { store: self.clone(), frame: done.at, handle: *handle };
+        Ok(pending.answered_by(move || wanted.get()))
+    }
+
+    /// What became of a timer that is neither pending nor cancelled: it fired, if its schedule is in the log.
+    fn ended(&self, handle: &Handle) -> Cancel {
+        let core = self.core();
+        let in_log = handle.schedule >= core.views.read().start && handle.schedule < core.cursors.applied();
+        let head = (crate::frame::OP_HEAD_BYTES + crate::frame::RECORD_AT_SCHEDULE) as u64;
+        let there = in_log
+            && handle.schedule.0.checked_sub(head).is_some_and(|at| {
+                let bytes = core.log.slice(Offset(at), head);
+                bytes.is_ok_and(|b| b[0] == OpKind::Schedule as u8 && b[8..16] == handle.due_ms.to_be_bytes())
+            });
+        if there { Cancel::AlreadyFired } else { Cancel::NotFound }
+    }
+
+    /// The owner's time, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        let core = self.core();
+        core.appender.lock().owner_ms(core.clock.now())
+    }
+
+    /// When a message of this delay level is due if it is sent now; levels above the table count as its last.
+    #[must_use]
+    pub fn level_due_ms(&self, level: i32) -> i64 {
+        let delay = self.core().options.level_delay_ms(level).unwrap_or(0);
+        self.now_ms().saturating_add(i64::try_from(delay).unwrap_or(i64::MAX))
+    }
+
+    /// Adopts a wall clock that is far ahead, because somebody confirms that it is right.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn confirm_clock(&self) -> Result<()> {
+        self.usable()?;
+        let core = self.core();
+        let (from_ms, to_ms) = core.appender.lock().confirm_clock(core.clock.now());
+        self.append_op(&Op::ClockStep { from_ms, to_ms })?.wait()
+    }
+}
+
+/// The answer of a cancel, kept for as long as somebody may ask for it.
+struct CancelAnswer {
+    store: Store,
+    frame: Offset,
+    handle: Handle,
+}
+
+impl CancelAnswer {
+    fn get(&self) -> Cancel {
+        let answer = self.store.core().cancels.lock().get(&self.frame).copied().flatten();
+        if answer == Some(true) { Cancel::Cancelled } else { self.store.ended(&self.handle) }
+    }
+}
+
+impl Drop for CancelAnswer {
+    fn drop(&mut self) {
+        self.store.core().cancels.lock().remove(&self.frame);
+    }
+}
+
+/// The properties of a record that will be fired: at their end there is room for the fire id.
+pub(crate) fn timed_properties(raw: &[u8]) -> Vec<u8> {
+    let mut edited = properties::edit(raw, &[], &[FIRE_ID]);
+    if edited.last().is_some_and(|last| *last != properties::VALUE_END) {
+        edited.push(properties::VALUE_END);
+    }
+    edited.extend_from_slice(FIRE_ID.as_bytes());
+    edited.push(properties::NAME_END);
+    edited.extend_from_slice(FIRE_ID_ROOM.as_bytes());
+    edited.push(properties::VALUE_END);
+    edited
+}
