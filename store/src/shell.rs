@@ -389,15 +389,15 @@ impl Core {
     /// Whether the commit rule or a waiter wants a flush by now; else when one will be due, owner milliseconds.
     fn flush_due(&self) -> std::result::Result<(), Option<i64>> {
         let mut appender = self.appender.lock();
-        if appender.stopped().is_some() {
+        if appender.is_stopped() {
             return Err(None);
         }
         let since = appender.flush_since().ok_or(None)?;
         let interval = i64::try_from(self.options.flush_interval_ms).unwrap_or(i64::MAX);
         let due = since.saturating_add(interval);
         let now_ms = appender.owner_ms(self.clock.now());
-        let big = appender.is_flush_urgent();
-        let now = self.options.commit == CommitRule::Flushed || since == i64::MIN || due <= now_ms || big;
+        let urgent = appender.is_flush_urgent();
+        let now = self.options.commit == CommitRule::Flushed || due <= now_ms || urgent;
         if now { Ok(()) } else { Err(Some(due)) }
     }
 
@@ -504,7 +504,7 @@ impl Core {
         if self.waiters.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let stopped = self.appender.lock().stopped().is_some();
+        let stopped = self.appender.lock().is_stopped();
         let mut ready = Vec::new();
         let mut wakers = self.waiters.wakers.lock();
         wakers.retain(|(wait, end, waker)| {

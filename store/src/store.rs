@@ -186,17 +186,23 @@ impl Store {
 
     fn append_record(&self, draft: &Draft<'_>, queue: QueueChoice, wait: Wait) -> Result<(Ack, Offset)> {
         let record = RecordDraft { record: self.prepare(draft)?, queue, placed: Placement::default() };
-        let mut ops = [OpDraft::Append(record)];
+        let (placed, end) = self.append_one(draft.topic, OpDraft::Append(record), wait)?;
+        Ok((ack(&placed), end))
+    }
+
+    /// Appends one message or timer, and its topic in front of it where that has to be created first.
+    pub(crate) fn append_one(&self, topic: &str, op: OpDraft<'_>, wait: Wait) -> Result<(Placement, Offset)> {
+        let mut ops = [op];
         let done = self.core().append(wait, &mut ops);
-        if self.lacks_topic(&done, draft.topic) {
-            let config = TopicConfig::new(draft.topic, self.core().options.default_queues);
+        if self.lacks_topic(&done, topic) {
+            let config = TopicConfig::new(topic, self.core().options.default_queues);
             let payload = topic_payload(&config);
-            let [append] = ops;
-            let mut ops = [OpDraft::Topic(draft.topic, config.write_queues, &payload), append];
+            let [op] = ops;
+            let mut ops = [OpDraft::Topic(topic, config.write_queues, &payload), op];
             let end = self.core().append(wait, &mut ops)?.end;
-            return Ok((ack(&placement(&ops[1])), end));
+            return Ok((placement(&ops[1]), end));
         }
-        Ok((ack(&placement(&ops[0])), done?.end))
+        Ok((placement(&ops[0]), done?.end))
     }
 
     /// Appends messages as one frame: all of them or none, in order. Those that name one queue get consecutive
@@ -242,7 +248,7 @@ impl Store {
         })
     }
 
-    pub(crate) fn lacks_topic<T>(&self, done: &Result<T>, topic: &str) -> bool {
+    fn lacks_topic<T>(&self, done: &Result<T>, topic: &str) -> bool {
         let missing = done.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound);
         let core = self.core();
         missing && core.options.auto_create_topics && core.appender.lock().topic_queues(topic).is_none()
@@ -437,7 +443,7 @@ pub(crate) fn choice(draft: &Draft<'_>, order_key: Option<&str>) -> QueueChoice 
     }
 }
 
-pub(crate) fn placement(op: &OpDraft<'_>) -> Placement {
+fn placement(op: &OpDraft<'_>) -> Placement {
     match op {
         OpDraft::Append(draft) | OpDraft::Schedule { draft, .. } => draft.placed,
         _ => Placement::default(),

@@ -9,8 +9,7 @@ use crate::message::{Cancel, Handle, Message, Scheduled};
 use crate::offset::Offset;
 use crate::pending::Pending;
 use crate::record::{Draft, properties};
-use crate::settings::TopicConfig;
-use crate::store::{Store, choice, placement, topic_payload};
+use crate::store::{Store, choice};
 
 impl Store {
     /// Appends a message that becomes visible after `delay`, by the owner's clock.
@@ -57,21 +56,9 @@ impl Store {
         let properties = timed_properties(draft.properties);
         let draft = Draft { properties: &properties, ..*draft };
         let record = self.prepare(&draft)?;
-        let schedule = |record| OpDraft::Schedule {
-            due_ms,
-            draft: RecordDraft { record, queue, placed: Placement::default() },
-        };
-        let mut ops = [schedule(record)];
-        let mut done = self.core().append(wait, &mut ops);
-        let mut placed = placement(&ops[0]);
-        if self.lacks_topic(&done, draft.topic) {
-            let config = TopicConfig::new(draft.topic, self.core().options.default_queues);
-            let payload = topic_payload(&config);
-            let mut ops = [OpDraft::Topic(draft.topic, config.write_queues, &payload), schedule(record)];
-            done = self.core().append(wait, &mut ops);
-            placed = placement(&ops[1]);
-        }
-        let end = done?.end;
+        let record = RecordDraft { record, queue, placed: Placement::default() };
+        let op = OpDraft::Schedule { due_ms, draft: record };
+        let (placed, end) = self.append_one(draft.topic, op, wait)?;
         let handle = Handle { due_ms, schedule: placed.at };
         let scheduled = Scheduled { handle, due_ms, store_ms: placed.store_ms, queue: placed.queue };
         Ok(self.pending(wait, end, scheduled))

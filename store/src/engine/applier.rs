@@ -281,7 +281,7 @@ impl Applier {
 
     /// When something happens by itself, owner milliseconds.
     pub(crate) fn next_ms(&self, views: &Views, appender: &Appender, now_ms: i64) -> Option<i64> {
-        if appender.stopped().is_some() {
+        if appender.is_stopped() {
             return None;
         }
         let retry = (self.overdue() > 0).then(|| now_ms.saturating_add(10));
