@@ -39,7 +39,9 @@ pub enum ErrorKind {
 }
 
 /// An error: what failed, where, and why.
-pub struct Error {
+pub struct Error(Box<Inner>); // boxed: an append that succeeds does not carry room for it
+
+struct Inner {
     kind: ErrorKind,
     message: String,
     at: Option<Offset>,
@@ -50,13 +52,13 @@ impl Error {
     /// An error of `kind` with a message for people: what, where, what to do.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), at: None, source: None }
+        Self(Box::new(Inner { kind, message: message.into(), at: None, source: None }))
     }
 
     /// The same error at a log position.
     #[must_use]
     pub fn at(mut self, offset: Offset) -> Self {
-        self.at = Some(offset);
+        self.0.at = Some(offset);
         self
     }
 
@@ -68,35 +70,35 @@ impl Error {
             io::ErrorKind::WouldBlock => ErrorKind::Locked,
             _ => ErrorKind::Io,
         };
-        Self { kind, message: what.into(), at: None, source: Some(source) }
+        Self(Box::new(Inner { kind, message: what.into(), at: None, source: Some(source) }))
     }
 
     /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The log position that the error is about, where there is one.
     #[must_use]
     pub fn offset(&self) -> Option<Offset> {
-        self.at
+        self.0.at
     }
 
     /// Whether the same call may succeed later without anybody doing something.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Busy | ErrorKind::Full)
+        matches!(self.0.kind, ErrorKind::Busy | ErrorKind::Full)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if let Some(at) = self.at {
+        f.write_str(&self.0.message)?;
+        if let Some(at) = self.0.at {
             write!(f, " (at log offset {at})")?;
         }
-        if let Some(source) = &self.source {
+        if let Some(source) = &self.0.source {
             write!(f, ": {source}")?;
         }
         Ok(())
@@ -105,12 +107,12 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {self}", self.kind)
+        write!(f, "{:?}: {self}", self.0.kind)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|e| e as _)
+        self.0.source.as_ref().map(|e| e as _)
     }
 }

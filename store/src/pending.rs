@@ -18,7 +18,8 @@ type Answer<T> = Box<dyn FnOnce() -> T + Send>;
 /// Dropping it cancels nothing: what was appended stays appended.
 #[must_use = "the append is made, but only waiting tells whether it is safe"]
 pub struct Pending<T> {
-    core: Arc<Core>,
+    /// Who tells, `None` where there is nothing to wait for.
+    core: Option<Arc<Core>>,
     wait: Wait,
     end: Offset,
     value: Option<T>,
@@ -32,7 +33,9 @@ impl<T> fmt::Debug for Pending<T> {
 }
 
 impl<T> Pending<T> {
-    pub(crate) fn new(core: Arc<Core>, wait: Wait, end: Offset, value: T) -> Self {
+    #[inline]
+    pub(crate) fn new(core: &Arc<Core>, wait: Wait, end: Offset, value: T) -> Self {
+        let core = (wait != Wait::Appended).then(|| Arc::clone(core));
         Self { core, wait, end, value: Some(value), answer: None }
     }
 
@@ -53,7 +56,7 @@ impl<T> Pending<T> {
     /// # Errors
     /// Why it never will be.
     pub fn is_ready(&self) -> Result<bool> {
-        self.core.reached(self.wait, self.end)
+        self.core.as_ref().map_or(Ok(true), |core| core.reached(self.wait, self.end))
     }
 
     /// Where the append came to stand, before it is known to be safe.
@@ -79,11 +82,15 @@ impl<T> Pending<T> {
     /// # Errors
     /// [`Poisoned`](crate::ErrorKind::Poisoned), [`Closed`](crate::ErrorKind::Closed) or what else stopped the
     /// store. Whether the append survives is then not known.
+    #[inline]
     pub fn wait(mut self) -> Result<T> {
-        self.core.wait(self.wait, self.end)?;
+        if let Some(core) = &self.core {
+            core.wait(self.wait, self.end)?;
+        }
         Ok(self.take())
     }
 
+    #[inline]
     fn take(&mut self) -> T {
         match (self.answer.take(), self.value.take()) {
             (Some(answer), _) => answer(),
@@ -98,16 +105,16 @@ impl<T: Unpin> Future for Pending<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        match this.core.reached(this.wait, this.end) {
-            Ok(true) => return Poll::Ready(Ok(this.take())),
-            Err(error) => return Poll::Ready(Err(error)),
-            Ok(false) => {}
+        for told in [false, true] {
+            match this.is_ready() {
+                Ok(true) => return Poll::Ready(Ok(this.take())),
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(false) => {}
+            }
+            if let Some(core) = this.core.as_ref().filter(|_| !told) {
+                core.wake_at(this.wait, this.end, context.waker());
+            }
         }
-        this.core.wake_at(this.wait, this.end, context.waker());
-        match this.core.reached(this.wait, this.end) {
-            Ok(true) => Poll::Ready(Ok(this.take())),
-            Err(error) => Poll::Ready(Err(error)),
-            Ok(false) => Poll::Pending,
-        }
+        Poll::Pending
     }
 }

@@ -18,7 +18,7 @@ use crate::engine::{
     Appender, Applier, EpochPlan, Limits, OpDraft, Placement, QueueChoice, RecordDraft, Step, UpkeepOptions,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{Op, Wait};
+use crate::frame::{Op, OpKind, Wait};
 use crate::hash;
 use crate::message::{Ack, Message};
 use crate::naming::StreamKind;
@@ -149,6 +149,7 @@ impl Store {
         &self.inner.core
     }
 
+    #[inline]
     pub(crate) fn usable(&self) -> Result<()> {
         if self.core().closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Closed, "the store was closed"));
@@ -179,30 +180,38 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::append`].
+    #[inline]
     pub fn append_draft(&self, draft: &Draft<'_>, wait: Wait) -> Result<Pending<Ack>> {
         let (ack, end) = self.append_record(draft, choice(draft, None), wait)?;
         Ok(self.pending(wait, end, ack))
     }
 
+    #[inline]
     fn append_record(&self, draft: &Draft<'_>, queue: QueueChoice, wait: Wait) -> Result<(Ack, Offset)> {
         let record = RecordDraft { record: self.prepare(draft)?, queue, placed: Placement::default() };
-        let (placed, end) = self.append_one(draft.topic, OpDraft::Append(record), wait)?;
+        let (placed, end) = self.append_one(draft.topic, &mut [OpDraft::Append(record)], wait)?;
         Ok((ack(&placed), end))
     }
 
     /// Appends one message or timer, and its topic in front of it where that has to be created first.
-    pub(crate) fn append_one(&self, topic: &str, op: OpDraft<'_>, wait: Wait) -> Result<(Placement, Offset)> {
-        let mut ops = [op];
-        let done = self.core().append(wait, &mut ops);
+    #[inline]
+    pub(crate) fn append_one(
+        &self,
+        topic: &str,
+        op: &mut [OpDraft<'_>; 1],
+        wait: Wait,
+    ) -> Result<(Placement, Offset)> {
+        let done = self.core().append(wait, op);
         if self.lacks_topic(&done, topic) {
             let config = TopicConfig::new(topic, self.core().options.default_queues);
             let payload = topic_payload(&config);
-            let [op] = ops;
-            let mut ops = [OpDraft::Topic(topic, config.write_queues, &payload), op];
+            let [message] = op;
+            let message = std::mem::replace(message, OpDraft::Plain(OpKind::Topic, &[]));
+            let mut ops = [OpDraft::Topic(topic, config.write_queues, &payload), message];
             let end = self.core().append(wait, &mut ops)?.end;
             return Ok((placement(&ops[1]), end));
         }
-        Ok((placement(&ops[0]), done?.end))
+        Ok((placement(&op[0]), done?.end))
     }
 
     /// Appends messages as one frame: all of them or none, in order. Those that name one queue get consecutive
@@ -238,7 +247,8 @@ impl Store {
         Ok(self.pending(wait, end, acks))
     }
 
-    pub(crate) fn prepare<'a>(&self, draft: &Draft<'a>) -> Result<Prepared<'a>> {
+    #[inline]
+    pub(crate) fn prepare<'a>(&self, draft: &'a Draft<'a>) -> Result<Prepared<'a>> {
         let limits = RecordLimits { body_bytes_max: self.core().options.body_bytes_max() };
         self.usable()?;
         draft.prepare(&limits).map_err(|e| {
@@ -254,8 +264,9 @@ impl Store {
         missing && core.options.auto_create_topics && core.appender.lock().topic_queues(topic).is_none()
     }
 
+    #[inline]
     pub(crate) fn pending<T>(&self, wait: Wait, end: Offset, value: T) -> Pending<T> {
-        Pending::new(Arc::clone(&self.inner.core), wait, end, value)
+        Pending::new(&self.inner.core, wait, end, value)
     }
 
     // ---- settings --------------------------------------------------------------------------
@@ -435,6 +446,7 @@ impl Inner {
     }
 }
 
+#[inline]
 pub(crate) fn choice(draft: &Draft<'_>, order_key: Option<&str>) -> QueueChoice {
     match (draft.queue, order_key) {
         (Some(queue), _) => QueueChoice::Number(queue),
@@ -443,6 +455,7 @@ pub(crate) fn choice(draft: &Draft<'_>, order_key: Option<&str>) -> QueueChoice 
     }
 }
 
+#[inline]
 fn placement(op: &OpDraft<'_>) -> Placement {
     match op {
         OpDraft::Append(draft) | OpDraft::Schedule { draft, .. } => draft.placed,
@@ -450,6 +463,7 @@ fn placement(op: &OpDraft<'_>) -> Placement {
     }
 }
 
+#[inline]
 fn ack(placed: &Placement) -> Ack {
     Ack {
         offset: placed.at,

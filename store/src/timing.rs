@@ -57,7 +57,7 @@ impl Store {
         let draft = Draft { properties: &properties, ..*draft };
         let record = self.prepare(&draft)?;
         let record = RecordDraft { record, queue, placed: Placement::default() };
-        let op = OpDraft::Schedule { due_ms, draft: record };
+        let op = &mut [OpDraft::Schedule { due_ms, draft: record }];
         let (placed, end) = self.append_one(draft.topic, op, wait)?;
         let handle = Handle { due_ms, schedule: placed.at };
         let scheduled = Scheduled { handle, due_ms, store_ms: placed.store_ms, queue: placed.queue };

@@ -220,11 +220,22 @@ impl Appender {
         self.queues.cursor(topic).queues = queues;
     }
 
-    /// Appends one frame. On success every draft's placement is set.
+    /// Appends one frame. On success every draft's placement is set. `now` is `None` where a time was read so
+    /// recently that it will do.
     ///
     /// # Errors
     /// [`Need`]; nothing was written and no offset was used.
-    pub fn append(&mut self, now: Now, wait: Wait, ops: &mut [OpDraft<'_>]) -> Result<Appended, Need> {
+    #[inline]
+    pub fn append(
+        &mut self,
+        now: Option<Now>,
+        wait: Wait,
+        ops: &mut [OpDraft<'_>],
+    ) -> Result<Appended, Need> {
+        let store_ms = match now {
+            Some(now) => self.clock.read(now),
+            None => self.clock.last(),
+        };
         let body: usize = ops.iter().map(|op| OP_HEAD_BYTES + aligned(op.payload_bytes())).sum();
         let len = HEADER_BYTES + body;
         // What is scheduled must fit a frame again when it fires.
@@ -234,8 +245,7 @@ impl Appender {
             0
         };
         self.admit(len + more)?;
-        self.make_room(now, len)?;
-        let store_ms = self.clock.read(now);
+        self.make_room(store_ms, len)?;
         self.choose_queues(ops).map_err(Need::Refused)?;
         Ok(self.encode(wait, store_ms, len, ops))
     }
@@ -265,8 +275,11 @@ impl Appender {
         Ok(())
     }
 
+    #[inline]
     fn admit(&mut self, len: usize) -> Result<(), Need> {
-        if let Some(error) = self.stopped() {
+        if self.is_stopped()
+            && let Some(error) = self.stopped()
+        {
             return Err(Need::Refused(error));
         }
         if self.own_only && !self.own {
@@ -295,7 +308,8 @@ impl Appender {
     }
 
     /// Sees to it that `len` bytes can be encoded in the present segment; rolls if they do not fit.
-    fn make_room(&mut self, now: Now, len: usize) -> Result<(), Need> {
+    #[inline]
+    fn make_room(&mut self, store_ms: i64, len: usize) -> Result<(), Need> {
         let segment = self.segment.as_ref().ok_or(Need::Epoch)?;
         let (published, reserved) = (segment.writer.published(), segment.writer.reserved());
         let need = published + len as u64;
@@ -308,14 +322,14 @@ impl Appender {
         if self.next.is_none() {
             return Err(Need::Segment);
         }
-        self.roll(now);
+        self.roll(store_ms);
         let fits =
             self.segment.as_ref().is_some_and(|s| s.writer.published() + len as u64 <= s.writer.reserved());
         if fits { Ok(()) } else { Err(Need::Reserve) }
     }
 
     /// Goes on in the prepared segment; its first frame names where this one ends.
-    fn roll(&mut self, now: Now) {
+    fn roll(&mut self, store_ms: i64) {
         let (Some(next), Some(full)) = (self.next.take(), self.segment.take()) else { return };
         let end = full.start.plus(full.writer.published());
         self.full_segments.push_back((Arc::clone(&full.control), full.writer.published()));
@@ -325,7 +339,6 @@ impl Appender {
         tracing::debug!(from = %full.start, to = %next.start, "roll");
         self.enter(next);
         let (kind, payload) = Op::Segment { previous_end: end }.payload();
-        let store_ms = self.clock.read(now);
         self.encode_plain(Wait::Appended, store_ms, kind, &payload);
     }
 

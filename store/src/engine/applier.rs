@@ -340,7 +340,7 @@ impl Appender {
     /// Appends a frame that the engine itself decided.
     pub(super) fn append_own(&mut self, now: Now, ops: &mut [OpDraft<'_>]) -> std::result::Result<(), Need> {
         self.own(true);
-        let done = self.append(now, Wait::Committed, ops);
+        let done = self.append(Some(now), Wait::Committed, ops);
         self.own(false);
         done.map(drop)
     }

@@ -63,7 +63,7 @@ pub struct Stamp {
 /// A draft that was checked: it can be encoded, and nothing can go wrong any more.
 #[derive(Debug, Clone, Copy)]
 pub struct Prepared<'a> {
-    draft: Draft<'a>,
+    draft: &'a Draft<'a>,
     len: usize,
     total: u32,
     body_length: u32,
@@ -102,7 +102,8 @@ impl<'a> Draft<'a> {
     /// # Cost
     ///
     /// One pass over body and properties; no allocation.
-    pub fn prepare(&self, limits: &Limits) -> Result<Prepared<'a>, RecordError> {
+    #[inline]
+    pub fn prepare(&'a self, limits: &Limits) -> Result<Prepared<'a>, RecordError> {
         check_topic(self.topic)?;
         check_properties(self.properties)?;
         let wide = self.topic.len() > TOPIC_BYTES_MAX;
@@ -116,7 +117,7 @@ impl<'a> Draft<'a> {
         let [_, _, high, low] = topic_length.to_be_bytes();
         let [_, _, p_high, p_low] = properties_length.to_be_bytes();
         Ok(Prepared {
-            draft: *self,
+            draft: self,
             len,
             total,
             body_length,
@@ -142,7 +143,7 @@ impl<'a> Prepared<'a> {
 
     /// What was prepared.
     pub const fn draft(&self) -> &Draft<'a> {
-        &self.draft
+        self.draft
     }
 
     /// Writes the record; to be called under the append lock.
@@ -156,7 +157,7 @@ impl<'a> Prepared<'a> {
     /// A copy of the message and a store for each field; no allocation.
     pub fn encode(&self, stamp: &Stamp, out: &mut [u8]) {
         assert_eq!(out.len(), self.len, "a record is encoded into exactly its length");
-        let Draft { topic, body, properties, born_ms, .. } = self.draft;
+        let Draft { topic, body, properties, born_ms, .. } = *self.draft;
         let wide = topic.len() > TOPIC_BYTES_MAX;
         let born_ms = if born_ms == 0 { stamp.store_ms } else { born_ms };
         #[expect(clippy::expect_used, reason = "the length was just compared with what is never shorter")]
