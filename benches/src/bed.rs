@@ -3,16 +3,13 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use backends_mmap::MmapBackend;
-use mainspring::{CommitRule, Draft, ErrorKind, Options, Pending, Store, SystemClock, TopicConfig, Wait};
+use mainspring::{CommitRule, Draft, ErrorKind, Options, Pending, Store, TopicConfig, Wait};
 use tempfile::TempDir;
 
 use crate::Result;
 use crate::measure::pause;
-use crate::prepared::Prepared;
 use crate::workload::Workload;
 
 /// Where the benches write: `MAINSPRING_BENCH_DIR`, or the directory for temporary files.
@@ -86,16 +83,12 @@ impl Bed {
         Ok(Self { store, dir })
     }
 
-    /// The same with segments that are prepared whole; see [`Prepared`].
+    /// The same with segments that are prepared whole; see [`prepared`].
     ///
     /// # Errors
     /// The store's.
     pub fn prepared(commit: CommitRule, segment_bytes: u64) -> Result<Self> {
-        let dir = directory()?;
-        let backend = Arc::new(Prepared(MmapBackend::open(dir.path())?));
-        let store = Store::open_on(backend, Arc::new(SystemClock), prepared(commit, segment_bytes))?;
-        store.put_topic(&TopicConfig::new("bench", QUEUES))?;
-        Ok(Self { store, dir })
+        Self::open(prepared(commit, segment_bytes))
     }
 
     /// Appends messages `range` of a workload, so many a frame, and waits for each frame as far as `wait` says.

@@ -14,7 +14,6 @@
 pub mod bed;
 pub mod group;
 pub mod measure;
-pub mod prepared;
 pub mod reference;
 pub mod report;
 pub mod subject;

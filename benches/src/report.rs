@@ -46,7 +46,7 @@ impl Plan {
         Self {
             rounds: 5,
             only: Vec::new(),
-            append_bytes: 96 << 20,
+            append_bytes: 48 << 20,
             sustained_bytes: (512 << 20, 128 << 20),
             durable: [3_000, 30_000, 60_000],
             single: 300,
@@ -108,7 +108,7 @@ fn append_rows(plan: &Plan, sink: Sink<'_>) -> Result<()> {
             } else {
                 format!("append, prepared, {producers} producers")
             };
-            if !plan.wants(&work) || (producers > 1 && body != 1024) {
+            if !plan.wants(&format!("{work}, {}", bytes(body as u64))) || (producers > 1 && body != 1024) {
                 continue;
             }
             let load = Workload::new(1, body, plan.append_bytes / (body + 200));

@@ -9,7 +9,6 @@ use backends::{Backend, Lock, Name, StreamControl, StreamWriter, Streams};
 use backends_mmap::MmapBackend;
 
 use crate::Result;
-use crate::prepared::Prepared;
 use crate::reference::Encoder;
 use crate::workload::Workload;
 
@@ -30,7 +29,7 @@ impl Mapped {
     /// # Errors
     /// The medium's.
     pub fn create(path: &Path, bytes: u64) -> Result<Self> {
-        let backend = Prepared(MmapBackend::open(path)?);
+        let backend = MmapBackend::open(path)?;
         let lock = backend.lock()?;
         let name = Name::new("reference").ok_or("a valid name")?;
         let writer = backend.create(&name, bytes, bytes)?;

@@ -24,6 +24,8 @@ pub(crate) struct Dir {
     handle: File,
     /// Whether this process holds the lock.
     locked: AtomicBool,
+    /// Whether flushes are large at present; what is created is prepared for it.
+    pub(crate) bulk: AtomicBool,
     /// Held while a stream is created.
     pub(crate) creating: Mutex<()>,
     pub(crate) entries: Mutex<Registry>,
@@ -46,6 +48,7 @@ impl Dir {
             path: path.to_path_buf(),
             handle,
             locked,
+            bulk: AtomicBool::new(false),
             creating: Mutex::new(()),
             entries: Mutex::default(),
         })

@@ -20,6 +20,7 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use backends::{
     Backend, Cells, Lock, Name, StreamControl, StreamInfo, StreamReader, StreamWriter, Streams, check,
@@ -27,7 +28,7 @@ use backends::{
 use bytes::Bytes;
 
 use crate::dir::{Dir, Entries};
-use crate::disk::{Disk, allocate, free_bytes};
+use crate::disk::{Disk, allocate, free_bytes, prepare};
 use crate::errors::full;
 use crate::map::{Region, RegionWriter};
 use crate::naming::Kind;
@@ -81,9 +82,10 @@ impl MmapBackend {
         options.read(true).write(true).create(true).truncate(true);
         let file = options.open(self.dir.file(file)).map_err(full)?;
         allocate(&file, 0, reserve)?;
-        let writer = Region::writable(&file, reserve, capacity, 0)?;
-        writer.region().populate(0..reserve)?;
+        // Before the pages are populated, which would all be written.
         rustix::fs::fsync(&file).map_err(|errno| full(errno.into()))?;
+        let writer = Region::writable(&file, reserve, capacity, 0)?;
+        prepare(writer.region(), 0..reserve, self.dir.bulk.load(Ordering::Relaxed))?;
         Ok((file, writer))
     }
 }

@@ -124,15 +124,27 @@ impl Region {
         Ok(Bytes::from_owner(Slice { region: Arc::clone(self), range }))
     }
 
-    /// Has the pages of `range`, which is allocated, in memory and writable, so that the writer meets no fault.
+    /// Writes the pages of `range`, which is allocated, to the disk and waits until they are durable.
+    pub(crate) fn sync(&self, range: Range<u64>) -> io::Result<()> {
+        assert!(range.start <= range.end && range.end <= self.capacity, "{range:?} is mapped");
+        let start = length(range.start)?;
+        self.map.flush_range(start, length(range.end)? - start)
+    }
+
+    /// Has the pages of `range`, which is allocated, in memory and writable, so that the writer meets no fault;
+    /// as large pages if asked to and where the kernel can.
     ///
     /// A kernel before 5.14 does not know how; then nothing is done.
-    pub(crate) fn populate(&self, range: Range<u64>) -> io::Result<()> {
+    pub(crate) fn populate(&self, range: Range<u64>, large: bool) -> io::Result<()> {
         assert!(range.start <= range.end && range.end <= self.capacity, "{range:?} is mapped");
         let start = length(range.start / PAGE_ALIGN * PAGE_ALIGN)?;
         let len = length(range.end)? - start;
         if len == 0 {
             return Ok(());
+        }
+        if large {
+            // Refused by a kernel without them: small pages do the same, at more cost.
+            let _ = self.map.advise_range(memmap2::Advice::HugePage, start, len);
         }
         // SAFETY: `start + len <= capacity`, the length of the mapping, so the pages are ours. The advice
         // faults them in and changes no byte, so it may run beside the writer and readers (rule 3).

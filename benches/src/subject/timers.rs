@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 use crate::Result;
 use crate::bed::{Bed, QUEUES, directory, prepared};
 use crate::measure::{Figure, Timing, now, pause, wall_ms};
-use crate::prepared::Prepared;
 use crate::workload::Workload;
 
 /// Processor time of the one thread that does everything, for a workload's messages.
@@ -36,7 +35,7 @@ pub fn costs(load: &Workload) -> Result<Costs> {
     let dir = directory()?;
     let clock = Arc::new(ManualClock::new(1_795_000_000_000));
     let options = Options { threads: false, ..prepared(CommitRule::Appended, segment_bytes(load)) };
-    let backend = Arc::new(Prepared(backends_mmap::MmapBackend::open(dir.path())?));
+    let backend = Arc::new(backends_mmap::MmapBackend::open(dir.path())?);
     let store = Store::open_on(backend, Arc::<ManualClock>::clone(&clock), options)?;
     store.put_topic(&TopicConfig::new(load.topic, QUEUES))?;
     let due = store.now_ms() + 60_000;
