@@ -25,7 +25,7 @@ use crate::naming::StreamKind;
 use crate::offset::Offset;
 use crate::options::{CommitRule, Options};
 use crate::pending::Pending;
-use crate::record::{Draft, Limits as RecordLimits, Prepared};
+use crate::record::{Draft, Limits as RecordLimits, Prepared, RecordError};
 use crate::recovery::{self, Report};
 use crate::settings::{GroupConfig, TopicConfig};
 use crate::shell::{Core, Parts};
@@ -251,11 +251,7 @@ impl Store {
     pub(crate) fn prepare<'a>(&self, draft: &'a Draft<'a>) -> Result<Prepared<'a>> {
         let limits = RecordLimits { body_bytes_max: self.core().options.body_bytes_max() };
         self.usable()?;
-        draft.prepare(&limits).map_err(|e| {
-            let large = draft.body.len() > limits.body_bytes_max;
-            let kind = if large { ErrorKind::TooLarge } else { ErrorKind::Invalid };
-            Error::new(kind, format!("message to `{}`: {e}", draft.topic))
-        })
+        draft.prepare(&limits).map_err(|e| refused(draft, &limits, &e))
     }
 
     fn lacks_topic<T>(&self, done: &Result<T>, topic: &str) -> bool {
@@ -471,6 +467,13 @@ fn ack(placed: &Placement) -> Ack {
         queue_offset: placed.queue_offset,
         store_ms: placed.store_ms,
     }
+}
+
+#[cold]
+fn refused(draft: &Draft<'_>, limits: &RecordLimits, why: &RecordError) -> Error {
+    let large = draft.body.len() > limits.body_bytes_max;
+    let kind = if large { ErrorKind::TooLarge } else { ErrorKind::Invalid };
+    Error::new(kind, format!("message to `{}`: {why}", draft.topic))
 }
 
 pub(crate) fn topic_payload(config: &TopicConfig) -> Vec<u8> {

@@ -19,6 +19,7 @@ pub enum QueueChoice {
 
 #[derive(Debug, Default)]
 pub(super) struct TopicCursor {
+    name: Box<str>,
     pub(super) queues: u32,
     pub(super) next: Vec<u64>,
     pub(super) turn: u32,
@@ -27,20 +28,22 @@ pub(super) struct TopicCursor {
 /// The next offset of every queue.
 #[derive(Debug)]
 pub(super) struct QueueCursors {
-    pub(super) names: HashMap<Box<str>, usize, NameHash>,
+    names: HashMap<Box<str>, usize, NameHash>,
     pub(super) topics: Vec<TopicCursor>,
     pub(super) skips: u32,
+    /// The topic that was looked up last: the next message is often of the same.
+    last: usize,
 }
 
 impl QueueCursors {
     /// The cursors behind everything that `views` hold; `seed` keeps names from being chosen to collide.
     pub(super) fn new(views: &Views, seed: u64) -> Self {
         let names = HashMap::with_hasher(NameHash::new(seed));
-        let mut cursors = Self { names, topics: Vec::new(), skips: views.queue_skips };
+        let mut cursors = Self { names, topics: Vec::new(), skips: views.queue_skips, last: 0 };
         for topic in views.topics() {
             let queues = topic.config.as_ref().map_or(0, |c| c.write_queues);
-            let next = topic.queues.iter().map(|q| q.end).collect();
-            *cursors.cursor(&topic.name) = TopicCursor { queues, next, turn: 0 };
+            let cursor = cursors.cursor(&topic.name);
+            (cursor.queues, cursor.next) = (queues, topic.queues.iter().map(|q| q.end).collect());
         }
         cursors
     }
@@ -49,13 +52,20 @@ impl QueueCursors {
         self.topics.get(*self.names.get(topic)?)
     }
 
+    fn find(&mut self, topic: &str) -> Option<usize> {
+        if self.topics.get(self.last).is_none_or(|t| *t.name != *topic) {
+            self.last = *self.names.get(topic)?;
+        }
+        Some(self.last)
+    }
+
     /// A topic's cursor by its place in the list, added where it is new.
     pub(super) fn index(&mut self, topic: &str) -> usize {
-        if let Some(index) = self.names.get(topic) {
-            return *index;
+        if let Some(index) = self.find(topic) {
+            return index;
         }
         self.names.insert(topic.into(), self.topics.len());
-        self.topics.push(TopicCursor::default());
+        self.topics.push(TopicCursor { name: topic.into(), ..TopicCursor::default() });
         self.topics.len() - 1
     }
 
@@ -67,7 +77,7 @@ impl QueueCursors {
     /// The topic's place in the list, and the queue.
     pub(super) fn choose(&mut self, topic: &str, choice: QueueChoice) -> Result<(usize, u32), Error> {
         let unknown = || Error::new(ErrorKind::NotFound, format!("topic `{topic}` does not exist"));
-        let index = *self.names.get(topic).ok_or_else(unknown)?;
+        let index = self.find(topic).ok_or_else(unknown)?;
         let cursor = self.topics.get_mut(index).filter(|t| t.queues > 0).ok_or_else(unknown)?;
         let queue = match choice {
             QueueChoice::Number(queue) if queue < cursor.queues => queue,

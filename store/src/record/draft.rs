@@ -122,7 +122,7 @@ impl<'a> Draft<'a> {
             total,
             body_length,
             body_crc: body_crc(self.body),
-            tags_code: properties::get(self.properties, properties::TAGS).map_or(0, tags::code),
+            tags_code: if self.properties.is_empty() { 0 } else { tags_code(self.properties) },
             topic_length: [high, low],
             properties_length: [p_high, p_low],
         })
@@ -209,12 +209,19 @@ pub fn check_topic(topic: &str) -> Result<(), RecordError> {
 }
 
 fn check_properties(raw: &[u8]) -> Result<(), RecordError> {
+    if raw.is_empty() {
+        return Ok(());
+    }
     length("properties length", raw.len(), 0, PROPERTIES_BYTES_MAX)?;
     let bad = |at| Err(RecordError::Text { field: "properties", at });
     match str::from_utf8(raw) {
         Err(error) => bad(error.valid_up_to()),
         Ok(text) => text.find('\0').map_or(Ok(()), bad),
     }
+}
+
+fn tags_code(raw: &[u8]) -> i64 {
+    properties::get(raw, properties::TAGS).map_or(0, tags::code)
 }
 
 /// The checksum of a body, as a record holds it: CRC-32 with its highest bit cleared.
