@@ -26,6 +26,7 @@ use std::fmt;
 use byteorder::{BigEndian, ByteOrder};
 
 use crate::codec::fill;
+use crate::hash;
 use crate::offset::{Epoch, Offset};
 use crate::planted::{self, Bug};
 
@@ -211,7 +212,7 @@ impl Header {
 
 /// The checksum of a whole frame: CRC-32C of everything but the checksum field.
 fn checksum(frame: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&frame[..12]), &frame[16..])
+    hash::checksum_more(hash::checksum(&frame[..12]), &frame[16..])
 }
 
 /// A frame that passed every check.
