@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 pub struct Now {
     /// Wall time, milliseconds since the Unix epoch. May jump.
     pub wall_ms: i64,
+    /// Nanoseconds of the wall time's present millisecond that are over; 0 where that is not known.
+    pub wall_part_ns: u32,
     /// Nanoseconds that went by since some start, counting suspend. Never goes back within a process.
     pub elapsed_ns: u64,
 }
@@ -61,7 +63,8 @@ impl Clock for SystemClock {
             }
             wall
         };
-        Now { wall_ms: wall_ns.div_euclid(1_000_000), elapsed_ns }
+        let wall_part_ns = u32::try_from(wall_ns.rem_euclid(1_000_000)).unwrap_or(0);
+        Now { wall_ms: wall_ns.div_euclid(1_000_000), wall_part_ns, elapsed_ns }
     }
 
     fn boot_id(&self) -> u128 {
@@ -120,6 +123,7 @@ impl Clock for ManualClock {
     fn now(&self) -> Now {
         Now {
             wall_ms: self.wall_ms.load(Ordering::SeqCst),
+            wall_part_ns: 0,
             elapsed_ns: self.elapsed_ns.load(Ordering::SeqCst),
         }
     }
@@ -219,7 +223,7 @@ mod tests {
     use super::*;
 
     fn at(wall_ms: i64, ms: u64) -> Now {
-        Now { wall_ms, elapsed_ns: ms * 1_000_000 }
+        Now { wall_ms, wall_part_ns: 0, elapsed_ns: ms * 1_000_000 }
     }
 
     #[test]

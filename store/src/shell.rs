@@ -631,15 +631,24 @@ impl Core {
                 Some(step) if step.again => continue,
                 Some(step) => {
                     self.planned_ms.store(step.next_ms.unwrap_or(i64::MAX), Ordering::SeqCst);
-                    let now_ms = self.appender.lock().owner_ms(self.clock.now());
-                    let until = step.next_ms.map_or(1000, |next| next.saturating_sub(now_ms));
-                    Duration::from_millis(u64::try_from(until).unwrap_or(0).min(1000))
+                    self.pause_until(step.next_ms)
                 }
             };
             if !pause.is_zero() {
                 self.engine.wait(pause);
             }
         }
+    }
+
+    /// How long it is until this owner time, a second at most.
+    fn pause_until(&self, next_ms: Option<i64>) -> Duration {
+        let now = self.clock.now();
+        let now_ms = self.appender.lock().owner_ms(now);
+        let until = next_ms.map_or(1000, |next| next.saturating_sub(now_ms));
+        let whole = Duration::from_millis(u64::try_from(until).unwrap_or(0).min(1000));
+        // The millisecond that runs is partly over, if it is the wall's.
+        let over = if now_ms == now.wall_ms { now.wall_part_ns } else { 0 };
+        whole.saturating_sub(Duration::from_nanos(u64::from(over)))
     }
 
     fn run_flusher(&self) {
