@@ -235,7 +235,7 @@ fn read_log(store: &Store, mut all: BTreeMap<String, Seen>) -> Result<Outcome> {
                 filter: &filter,
             };
             let read = store.read(&request)?;
-            for bytes in &read.records {
+            for bytes in read.records.iter() {
                 let Ok(record) = Record::parse(bytes) else { continue };
                 if let Some(due) = record.property(DUE).and_then(|due| due.parse().ok()) {
                     outcome.fired.push((due, record.store_ms()));

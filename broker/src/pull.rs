@@ -233,7 +233,7 @@ fn answer(pull: &Pull, result: ReadResult) -> Response {
     let mut response = Response { code, remark: Some(remark.into()), ..Response::ok() };
     response.fields.reserve_exact(6);
     if !result.records.is_empty() {
-        response.body = Body::Slices(result.records);
+        response.body = Body::Slices(result.records.slices().collect());
     }
     response
         .with("suggestWhichBrokerId", 0u32)

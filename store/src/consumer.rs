@@ -237,7 +237,7 @@ impl Consumer {
         let topic = self.source_topic(source);
         let request = ReadRequest { topic, queue, from, max_records: max, max_bytes: 4 << 20, filter };
         let read = self.store.read(&request)?;
-        let records = read.records.into_iter().filter_map(|record| {
+        let records = read.records.slices().filter_map(|record| {
             let parsed = Record::parse(&record).ok()?;
             let (offset, queue_offset) = (Offset(parsed.physical_offset()), parsed.queue_offset());
             Some(Delivery { record, source, offset, queue, queue_offset })

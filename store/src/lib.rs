@@ -35,6 +35,7 @@ pub mod views;
 pub use bytes::Bytes;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use commitlog::Records;
 pub use consumer::{Consumer, Delivery};
 pub use error::{Error, ErrorKind, Result};
 pub use frame::Wait;

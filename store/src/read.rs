@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::commitlog::{Records, Wanted};
 use crate::engine::{InMemory, build_index};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{IndexFile, Unit};
@@ -57,7 +58,7 @@ pub struct ReadResult {
     /// How it went.
     pub status: ReadStatus,
     /// Whole records, slices of the log where the medium allows it.
-    pub records: Vec<Bytes>,
+    pub records: Records,
     /// Where to go on.
     pub next: u64,
     /// The queue's oldest offset.
@@ -96,7 +97,7 @@ impl Store {
     /// [`ErrorKind::Corrupt`] naming the log offset if stored bytes fail a check, or the medium's.
     pub fn read(&self, request: &ReadRequest<'_>) -> Result<ReadResult> {
         let none = |status, range: Range<u64>, next| {
-            Ok(ReadResult { status, records: Vec::new(), next, min: range.start, max: range.end })
+            Ok(ReadResult { status, records: Records::default(), next, min: range.start, max: range.end })
         };
         let (range, mut located) = {
             let views = self.core().views.read();
@@ -116,10 +117,10 @@ impl Store {
         if request.from == range.end {
             return none(ReadStatus::AtEnd, range.clone(), range.end);
         }
-        let (mut places, mut offsets) = (Vec::new(), Vec::new());
+        let mut wanted: Vec<Wanted> = Vec::new();
         let (mut bytes, mut looked, mut next) = (0, 0, request.from);
-        'batches: while places.len() < request.max_records && looked < SCAN_MAX {
-            let want = (request.max_records - places.len()).max(least_units(request)).min(SCAN_MAX - looked);
+        'batches: while wanted.len() < request.max_records && looked < SCAN_MAX {
+            let want = (request.max_records - wanted.len()).max(least_units(request)).min(SCAN_MAX - looked);
             let located = located.take().or_else(|| self.locate(request.topic, request.queue, next, want));
             let batch = match self.batch(located, want) {
                 Ok(Some(batch)) => batch,
@@ -128,41 +129,33 @@ impl Store {
                     break;
                 }
                 // What stands before something damaged can be read; the next read tells.
-                Err(_) if !places.is_empty() => break,
+                Err(_) if !wanted.is_empty() => break,
                 Err(error) => return Err(error),
             };
             next = batch.first;
+            wanted.reserve(batch.units.len().min(want));
             for unit in batch.units {
                 if request.filter.matches(unit.tags) {
                     let size = unit.size as usize;
-                    let full = places.len() == request.max_records || bytes + size > request.max_bytes;
-                    if !places.is_empty() && full {
+                    let full = wanted.len() == request.max_records || bytes + size > request.max_bytes;
+                    if !wanted.is_empty() && full {
                         break 'batches;
                     }
                     bytes += size;
-                    places.push((Offset(unit.physical_offset), unit.size));
-                    offsets.push(next);
+                    let at = Offset(unit.physical_offset);
+                    wanted.push(Wanted { at, size: unit.size, queue_offset: next });
                 }
                 next += 1;
                 looked += 1;
             }
         }
-        let records = self.records(&places)?;
-        if let Some(unread) = offsets.get(records.len()) {
-            next = *unread;
+        // What stands before something damaged can be read; the next read tells.
+        let records = self.core().log.records(&wanted)?;
+        if let Some(unread) = wanted.get(records.len()) {
+            next = unread.queue_offset;
         }
         let status = if records.is_empty() { ReadStatus::NoMatch } else { ReadStatus::Found };
         Ok(ReadResult { status, records, next, min: range.start, max: range.end.max(next) })
-    }
-
-    /// The records at these places; those before a damaged one where there are any, so that the next read tells.
-    fn records(&self, places: &[(Offset, u32)]) -> Result<Vec<Bytes>> {
-        let log = &self.core().log;
-        log.records(places).or_else(|error| {
-            let one = |(at, size): &(Offset, u32)| log.slice(*at, u64::from(*size)).ok();
-            let good: Vec<Bytes> = places.iter().map_while(one).collect();
-            if good.is_empty() { Err(error) } else { Ok(good) }
-        })
     }
 
     /// The units at the first filled offset from `from` on; `None` if only blanks follow.

@@ -277,7 +277,7 @@ fn bodies(store: &Store) -> Vec<String> {
         max_bytes: 1 << 20,
         filter: &filter,
     };
-    let text = |bytes: &mainspring::Bytes| {
+    let text = |bytes: &[u8]| {
         let record = Record::parse(bytes).unwrap();
         record.verify_body().unwrap();
         String::from_utf8(record.body().to_vec()).unwrap()

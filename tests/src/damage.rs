@@ -228,7 +228,7 @@ fn serves_right(store: &Store, fold: &Fold, harm: Harm, stopped: bool) -> Verdic
                     break;
                 }
                 Ok(result) => {
-                    for record in &result.records {
+                    for record in result.records.iter() {
                         while items.get(next).is_some_and(|i| i.record().bytes != record[..] && missing(i)) {
                             next += 1;
                         }

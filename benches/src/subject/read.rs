@@ -1,7 +1,7 @@
 //! Sequential reads of queues, against walking and copying the same bytes.
 
 use bytes::Bytes;
-use mainspring::{CommitRule, ReadRequest, ReadStatus, TagFilter, Wait};
+use mainspring::{CommitRule, ReadRequest, ReadStatus, Records, TagFilter, Wait};
 
 use crate::Result;
 use crate::bed::{Bed, QUEUES};
@@ -58,7 +58,7 @@ impl Library {
         bed.settle();
         let mut library = Self { bed, records: Vec::new(), bytes: 0 };
         let mut records = Vec::new();
-        library.each(32, |record| records.push(record))?;
+        library.each(32, |found| records.extend(found.slices()))?;
         library.bytes = records.iter().map(|r| r.len() as u64).sum();
         library.records = records;
         Ok(library)
@@ -70,7 +70,7 @@ impl Library {
         (self.records.len(), self.bytes)
     }
 
-    fn each(&self, max_records: usize, mut look: impl FnMut(Bytes)) -> Result<()> {
+    fn each(&self, max_records: usize, mut look: impl FnMut(&Records)) -> Result<()> {
         let filter = TagFilter::all();
         for queue in 0..QUEUES {
             let mut from = 0;
@@ -87,7 +87,7 @@ impl Library {
                 if result.status == ReadStatus::AtEnd {
                     break;
                 }
-                result.records.into_iter().for_each(&mut look);
+                look(&result.records);
                 from = result.next;
             }
         }
@@ -102,7 +102,9 @@ impl Library {
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         let mut sum = 0_u64;
         let (timing, done) = Timing::of(|| {
-            self.each(max_records, |record| sum = sum.wrapping_add(take(&record, how, &mut buffer)))
+            self.each(max_records, |found| {
+                found.iter().for_each(|record| sum = sum.wrapping_add(take(record, how, &mut buffer)));
+            })
         });
         done?;
         Ok((timing, sum))

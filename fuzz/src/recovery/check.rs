@@ -85,7 +85,7 @@ fn serve(store: &Store, medium: &Medium) -> Served {
                         break;
                     }
                 };
-                for bytes in &result.records {
+                for bytes in result.records.iter() {
                     let (offset, id) = message(bytes, &name, queue, medium);
                     assert!(
                         (from..result.next).contains(&offset),

@@ -2,6 +2,7 @@
 //!
 //! Segments and epochs leave gaps between their ends and the next start; this module alone knows of them.
 
+mod records;
 pub mod scan;
 
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use parking_lot::RwLock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::offset::Offset;
+
+pub use records::Records;
 
 /// The cursors of a store. `committed <= tail`, `flushed <= tail`, `applied <= committed`; none ever goes back.
 #[derive(Debug, Default)]
@@ -147,15 +150,30 @@ impl Segment {
 
 /// Bytes between two records that are read with them rather than left out.
 const GAP_BYTES: u64 = 16 << 10;
+/// Bytes of one slice with several records, at most.
+const RUN_BYTES_MAX: u64 = 1 << 30;
 
-/// How many of `places`, at least one, follow each other closely and end by `limit`; and where the last ends.
-fn run(places: &[(Offset, u32)], limit: Offset) -> (usize, Offset) {
-    let end_of = |(at, size): &(Offset, u32)| at.plus(u64::from(*size));
-    let mut end = places.first().map_or(limit, end_of);
-    let follows = places.iter().skip(1).take_while(|place| {
-        let close = place.0 >= end && place.0.0 - end.0 <= GAP_BYTES && end_of(place) <= limit;
+/// A record that is wanted: its log position, its size, its offset in its queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) at: Offset,
+    pub(crate) size: u32,
+    pub(crate) queue_offset: u64,
+}
+
+impl Wanted {
+    fn end(&self) -> Offset {
+        self.at.plus(u64::from(self.size))
+    }
+}
+
+/// How many of these, at least one, follow each other closely and end by `limit`; and where the last ends.
+fn run(wanted: &[Wanted], limit: Offset) -> (usize, Offset) {
+    let mut end = wanted.first().map_or(limit, Wanted::end);
+    let follows = wanted.iter().skip(1).take_while(|next| {
+        let close = next.at >= end && next.at.0 - end.0 <= GAP_BYTES && next.end() <= limit;
         if close {
-            end = end_of(place);
+            end = next.end();
         }
         close
     });
@@ -234,27 +252,40 @@ impl Log {
         segment.slice(at, len)
     }
 
-    /// The records at these places, in their order; ones that stand close together are parts of one slice.
+    /// The records that are wanted, in their order; ones that stand close together are parts of one slice. Fewer
+    /// where one cannot be had: those before it.
     ///
     /// # Errors
-    /// As [`slice`](Self::slice), for the first that cannot be had.
-    pub(crate) fn records(&self, places: &[(Offset, u32)]) -> Result<Vec<Bytes>> {
-        let mut records = Vec::with_capacity(places.len());
-        let mut rest = places;
-        while let Some((at, _)) = rest.first() {
-            let gone = || Error::new(ErrorKind::NotFound, "the log does not hold this position").at(*at);
-            let segment = self.find(*at).ok_or_else(gone)?;
-            segment.check(self.secret)?;
-            let (count, end) = run(rest, segment.start.plus(segment.len_bytes()));
-            let whole = segment.slice(*at, end.0 - at.0)?;
-            let (these, later) = rest.split_at(count);
-            records.extend(these.iter().map(|(from, size)| {
-                let from = usize::try_from(from.0 - at.0).unwrap_or(usize::MAX);
-                whole.slice(from..from + *size as usize)
-            }));
-            rest = later;
+    /// As [`slice`](Self::slice), where the first cannot be had.
+    pub(crate) fn records(&self, wanted: &[Wanted]) -> Result<Records> {
+        let mut records = Records::with_capacity(wanted.len());
+        let mut rest = wanted;
+        while let Some(first) = rest.first() {
+            match self.next_run(rest, &mut records) {
+                Ok(later) => rest = later,
+                Err(error) if records.is_empty() => return Err(error.at(first.at)),
+                Err(_) => break,
+            }
         }
         Ok(records)
+    }
+
+    /// Adds the records that stand close to the first one; gives those that are left.
+    fn next_run<'a>(&self, wanted: &'a [Wanted], records: &mut Records) -> Result<&'a [Wanted]> {
+        let Some(Wanted { at, .. }) = wanted.first().copied() else { return Ok(wanted) };
+        let gone = || Error::new(ErrorKind::NotFound, "the log does not hold this position").at(at);
+        let segment = self.find(at).ok_or_else(gone)?;
+        segment.check(self.secret)?;
+        let limit = segment.start.plus(segment.len_bytes()).min(at.plus(RUN_BYTES_MAX));
+        let (mut count, end) = run(wanted, limit);
+        let whole = segment.slice(at, end.0 - at.0).or_else(|_| {
+            count = 1; // one that cannot be read does not take those before it along
+            segment.slice(at, u64::from(wanted[0].size))
+        })?;
+        records.push_run(whole);
+        let (these, later) = wanted.split_at(count);
+        these.iter().for_each(|record| records.push(record.at.0 - at.0, record.size));
+        Ok(later)
     }
 
     /// Published frames from `at` on: the bytes up to `limit` or the segment's end, and where they start.
@@ -282,7 +313,7 @@ mod tests {
 
     #[test]
     fn records_close_together_are_read_as_one_run() {
-        let at = |from: u64, size| (Offset(from), size);
+        let at = |from: u64, size| Wanted { at: Offset(from), size, queue_offset: 0 };
         let far = 300 + GAP_BYTES + 1;
         let places = [at(0, 100), at(100, 50), at(200, 100), at(far, 100)];
         assert_eq!(run(&places, Offset(u64::MAX)), (3, Offset(300)));

@@ -140,7 +140,7 @@ fn same_queue(
             text: format!("{name} cannot be read from {from}: {error:?}"),
         })?;
         require(result.next > from, PROPERTY, || format!("{name}: {result:?} at {from} leads nowhere"))?;
-        for found in &result.records {
+        for found in result.records.iter() {
             let item = items.get(next);
             let same = item.is_some_and(|item| item.record().bytes == found[..]);
             require(same, PROPERTY, || {
