@@ -189,11 +189,11 @@ mod tests {
                 12 => drop(store.commit_offset("g", "t0", 0, self.below(1 << 40)).unwrap()),
                 13 => {
                     let config =
-                        TopicConfig::new(&format!("n{}", self.below(4)), 1 + u32::from(self.below(2) == 0));
+                        TopicConfig::new(format!("n{}", self.below(4)), 1 + u32::from(self.below(2) == 0));
                     store.put_topic(&config).unwrap();
                     store.delete_topic("n1").unwrap();
                 }
-                14 => store.put_group(&GroupConfig::new(&format!("g{}", self.below(3)))).unwrap(),
+                14 => store.put_group(&GroupConfig::new(format!("g{}", self.below(3)))).unwrap(),
                 _ => {
                     let ms = self.below(2_000);
                     self.clock.advance(ms);
