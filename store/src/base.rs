@@ -118,21 +118,25 @@ impl Views {
         }
     }
 
-    /// Freezes the state as a base. `None` while a timer's record lies below the log's start and in no bucket.
+    /// Whether a pending timer's record lies below the log's start and in no bucket: then there is no base.
+    #[must_use]
+    pub(crate) fn lacks_bodies(&self) -> bool {
+        self.timers.first_logged().is_some_and(|at| at < self.start) && !planted::is(Bug::BaseBelowStart)
+    }
+
+    /// The state as a base. `None` while a timer's record lies below the log's start and in no bucket.
+    ///
+    /// It looks at every timer, so nobody may wait for this state meanwhile.
     #[must_use]
     pub fn freeze(&self, buckets: &Buckets) -> Option<Snapshot> {
-        let in_log = |p: &Place| *p == Place::Log;
-        let lost = self.timers.iter().any(|(at, p)| in_log(&p.place) && at < self.start);
-        if lost && !planted::is(Bug::BaseBelowStart) {
+        if self.lacks_bodies() {
             return None;
         }
         let mut out = Writer::default();
         out.u64(self.applied.0).u64(self.start.0).u64(self.digest());
         self.encode_settings(&mut out);
-        let mut logged: Vec<_> = self.timers.iter().filter(|(_, p)| in_log(&p.place)).collect();
-        logged.sort_by_key(|(at, _)| *at);
-        out.u64(logged.len() as u64);
-        for (schedule, pending) in logged {
+        out.u64(self.timers.logged_count() as u64);
+        for (schedule, pending) in self.timers.logged(Offset(0)..Offset(u64::MAX)) {
             out.u64(schedule.0).i64(pending.due_ms).u32(pending.size);
         }
         let bitmaps = self.bitmaps(buckets);
@@ -150,19 +154,15 @@ impl Views {
         Some(Snapshot { at: self.applied, start: self.start, buckets, bytes: bytes.0 })
     }
 
-    /// The segments whose buckets hold pending timers.
-    pub(crate) fn bucket_segments(&self) -> Vec<Offset> {
-        let mut segments: Vec<_> = self
-            .timers
-            .iter()
-            .filter_map(|(_, p)| match p.place {
-                Place::Bucket { segment, .. } => Some(segment),
-                Place::Log => None,
-            })
-            .collect();
-        segments.sort_unstable();
-        segments.dedup();
-        segments
+    /// Uses a bucket for the timers that pend in it.
+    ///
+    /// # Errors
+    /// The medium's; nothing was changed.
+    pub(crate) fn adopt(&mut self, bucket: &Bucket) -> Result<()> {
+        for (slot, entry) in (0..).zip(bucket.directory()?) {
+            self.timers.moved(entry.schedule, bucket.segment, slot);
+        }
+        Ok(())
     }
 
     fn bitmaps(&self, buckets: &Buckets) -> BTreeMap<Offset, (u32, Vec<u8>)> {

@@ -18,12 +18,11 @@ use crate::commitlog::scan::{self, Behind, Walk};
 use crate::commitlog::{Log, Segment};
 use crate::engine::{FoundFiles, Generation, InMemory, build_index, index_segment};
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::Frame;
 use crate::index::IndexFile;
 use crate::naming::StreamKind;
 use crate::offset::{Epoch, Offset};
 use crate::planted::{self, Bug};
-use crate::views::{Context, Effects, Views};
+use crate::views::Views;
 
 /// What an open found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -121,7 +120,7 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
     opening.judge(&chain, checkpoint.max(views.applied));
     let segments = opening.settle(&chain)?;
     let log = Arc::new(Log::new(identity.secret, segments));
-    opening.replay(&log, &mut views)?;
+    opening.report.applied_frames = views.replay(&log, chain.end)?;
     let sealed = opening.serve(&log, chain, &mut views)?;
     let garbage = opening.garbage(&log, &generations);
     let (next_epoch, queue_skips) = opening.epoch(epoch, clock.boot_id(), &views);
@@ -205,7 +204,7 @@ impl Opening<'_> {
             let bytes = reader.read(0..reader.published()).map_err(|e| Error::io("cannot read a base", e));
             match bytes.and_then(|bytes| Views::thaw(&bytes, &self.buckets, self.now_ms)) {
                 Ok(state) => {
-                    let buckets = state.bucket_segments();
+                    let buckets = state.timers.buckets().collect();
                     let generation =
                         Generation { number: *number, at: state.applied, start: state.start, buckets };
                     generations.push_front(generation);
@@ -392,41 +391,6 @@ impl Opening<'_> {
         let control = writer.control();
         control.flush(len).map_err(failed)?;
         control.seal(len).map_err(failed)
-    }
-
-    /// Folds everything above the base into the state.
-    fn replay(&mut self, log: &Log, views: &mut Views) -> Result<()> {
-        let mut effects = Effects::default();
-        for segment in log.segments().iter() {
-            let end = segment.len_bytes() + segment.start.0;
-            if Offset(end) <= views.applied {
-                continue;
-            }
-            if views.applied != Offset(0) && segment.start > views.applied {
-                views.end_segment();
-            }
-            let bytes = segment.bytes()?;
-            let skip = views.applied.0.saturating_sub(segment.start.0);
-            let mut rest = usize::try_from(skip).ok().and_then(|skip| bytes.get(skip..)).unwrap_or_default();
-            let context = Context { segment: segment.start, units: false, replay: true };
-            let mut at = segment.start.plus(skip);
-            while !rest.is_empty() {
-                let corrupt =
-                    |why: String| Error::new(ErrorKind::Corrupt, format!("damaged log: {why}")).at(at);
-                let frame = Frame::parse(rest, self.secret, at).map_err(|bad| corrupt(bad.to_string()))?;
-                views.apply(&frame, context, &mut effects).map_err(|bad| corrupt(bad.to_string()))?;
-                self.report.applied_frames += 1;
-                at = frame.end();
-                rest = &rest[frame.bytes.len()..];
-            }
-        }
-        match effects.diverged {
-            Some((end, stored, own)) => {
-                let text = format!("the state's digest at {end} is {own:016x}, the log says {stored:016x}");
-                Err(Error::new(ErrorKind::Corrupt, text).at(end))
-            }
-            None => Ok(()),
-        }
     }
 
     /// Gives every segment an index file and serves its queues from it.

@@ -374,7 +374,7 @@ impl Core {
         if let Err(lacking) = applier.append_upkeep(&mut appender, &views, now) {
             need.get_or_insert(lacking);
         }
-        applier.plan(&mut appender, &views, now_ms, actions);
+        step.again |= applier.plan(&mut appender, &views, now_ms, actions);
         appender.requests(need.as_ref(), false, actions);
         step.next_ms = applier.next_ms(&views, &appender, now_ms);
         if appender.flush_since().is_some() && self.options.commit == CommitRule::Flushed {

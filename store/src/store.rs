@@ -424,7 +424,7 @@ impl Inner {
         let mut actions = Vec::new();
         {
             let mut applier = core.applier.lock();
-            applier.upkeep_mut().want_base(&core.views.read());
+            applier.upkeep_mut().want_base(core.views.read().applied);
             applier.upkeep_mut().plan_checkpoint(&mut actions);
         }
         core.enqueue(actions);

@@ -112,7 +112,7 @@ impl History {
         durable::survives(&self.model, end, true)
     }
 
-    fn close(&mut self) -> Verdict {
+    pub(crate) fn close(&mut self) -> Verdict {
         self.deliveries.clear();
         self.consumer = None;
         let done = self.store().close();

@@ -133,7 +133,10 @@ fn lost_bucket(history: &mut History) -> Verdict {
     (options.commit, options.segment_bytes) = (CommitRule::Flushed, 64 << 10);
     (options.near_horizon_ms, options.retention_bytes, options.retention_ms) = (0, Some(96 << 10), None);
     history.open(false)?;
+    // The base at close has the timer in the log; those that follow have it in the bucket.
     history.schedule_in(3_600_000)?;
+    history.close()?;
+    history.open(false)?;
     let mut lost = None;
     for _ in 0..400 {
         if history.rng.one_in(2) {
@@ -167,12 +170,16 @@ fn lost_bucket(history: &mut History) -> Verdict {
         history.flush()?;
         history.store().decide();
     }
-    history.backend.clear_faults();
-    for _ in 0..20 {
+    // A segment's end asks for a base while the timer is still in neither place.
+    for step in 0..40 {
         history.advance(400);
         history.flush()?;
         history.store().decide();
+        if step < 12 {
+            history.backend.fail_next(OpKind::Create, Fault::Full);
+        }
         history.store().perform_one();
+        history.backend.clear_faults();
         history.observe()?;
     }
     history.crash(true, false)

@@ -115,7 +115,7 @@ impl Segment {
     }
 
     /// Bytes `[from, from + len)` of the log, which must lie within this segment's frames.
-    fn slice(&self, from: Offset, len: u64) -> Result<Bytes> {
+    pub(crate) fn slice(&self, from: Offset, len: u64) -> Result<Bytes> {
         let at = from.0 - self.start.0;
         if at + len > self.len_bytes() {
             return Err(Error::new(ErrorKind::NotFound, "no such bytes in the log").at(from));

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use backends::{Backend, StreamControl, StreamReader, StreamWriter};
 use bytes::Bytes;
 
-use crate::bucket::{self, Bucket};
+use super::fold::{Fold, Folded};
+use crate::bucket::{self, Bucket, Entry};
 use crate::cells::{self, Checkpoint, EpochRecord};
 use crate::commitlog::{Log, Segment};
 use crate::error::{Error, ErrorKind, Result};
@@ -60,13 +61,8 @@ pub enum Action {
         /// The timers.
         timers: Vec<(i64, Offset, u32)>,
     },
-    /// Write a base generation.
-    WriteBase {
-        /// Its number.
-        number: u64,
-        /// Its bytes.
-        bytes: Vec<u8>,
-    },
+    /// Fold and write a base generation.
+    FoldBase(Fold),
     /// Write the checkpoint.
     WriteCheckpoint(Checkpoint),
     /// Read bodies of due timers from their buckets.
@@ -99,10 +95,10 @@ pub enum Event {
     Reserved,
     /// A segment is sealed; its index file can be used.
     Sealed(Offset, Arc<IndexFile>),
-    /// A bucket is there.
-    BucketWritten(Bucket),
+    /// A bucket is there, with these timers in it.
+    BucketWritten(Bucket, Vec<Entry>),
     /// A base generation is durable.
-    BaseWritten(u64),
+    BaseWritten(Folded),
     /// The checkpoint is durable.
     CheckpointWritten(Checkpoint),
     /// Bodies of due timers, or why one cannot be read.
@@ -161,10 +157,7 @@ pub fn perform(backend: &dyn Backend, log: &Log, action: Action) -> Event {
         Action::WriteBucket { segment, timers } => {
             (Failure::Bucket(segment), write_bucket(backend, log, segment, &timers))
         }
-        Action::WriteBase { number, bytes } => {
-            let done = write_whole(backend, StreamKind::Base(number), &bytes);
-            (Failure::Base, done.map(|_| Event::BaseWritten(number)))
-        }
+        Action::FoldBase(fold) => (Failure::Base, fold.write(backend, log).map(Event::BaseWritten)),
         Action::WriteCheckpoint(checkpoint) => {
             let done = cells::write(backend, &checkpoint);
             (Failure::Checkpoint, done.map(|()| Event::CheckpointWritten(checkpoint)))
@@ -294,7 +287,9 @@ fn write_bucket(
         .map(|(due, schedule, size)| Ok((*due, *schedule, log.slice(*schedule, u64::from(*size))?)))
         .collect();
     let reader = write_whole(backend, StreamKind::Bucket(segment), &bucket::encode(segment, bodies?))?;
-    Ok(Event::BucketWritten(Bucket::open(reader)?))
+    let bucket = Bucket::open(reader)?;
+    let entries = bucket.directory()?;
+    Ok(Event::BucketWritten(bucket, entries))
 }
 
 /// Writes a stream in one go, durably. One of that name that a crash left half-written is replaced.

@@ -118,6 +118,15 @@ impl Applier {
     /// # Errors
     /// [`ErrorKind::Corrupt`] if a frame cannot be applied; the store must stop.
     pub fn apply(&mut self, views: &mut Views, effects: &mut Effects) -> Result<bool> {
+        let telling = self.upkeep.tell_timers(&mut views.timers);
+        let more = self.apply_frames(views, effects)?;
+        if std::mem::take(&mut effects.trimmed) {
+            self.upkeep.want_base(views.applied);
+        }
+        Ok(more || telling)
+    }
+
+    fn apply_frames(&mut self, views: &mut Views, effects: &mut Effects) -> Result<bool> {
         let limit =
             if planted::is(Bug::ViewAheadOfCommit) { self.cursors.tail() } else { self.cursors.committed() };
         let from = self.log.onward(views.applied);
@@ -261,17 +270,18 @@ impl Applier {
         self.upkeep.append(appender, views, now)
     }
 
-    /// Plans what is to be done in the background.
+    /// Plans what is to be done in the background. True if there is more to plan at once.
     pub(crate) fn plan(
         &mut self,
         appender: &mut Appender,
         views: &Views,
         now_ms: i64,
         actions: &mut Vec<Action>,
-    ) {
-        self.upkeep.plan(views, now_ms, actions);
+    ) -> bool {
+        let again = self.upkeep.plan(views, now_ms, actions);
         let wants = self.wants_to_fire();
         self.upkeep.plan_reserve(appender, wants, now_ms, actions);
+        again
     }
 
     /// Lets go of files that nothing needs any more.

@@ -8,7 +8,9 @@
 mod action;
 mod appender;
 mod applier;
+mod copier;
 mod draft;
+mod fold;
 mod queues;
 mod upkeep;
 
@@ -19,6 +21,7 @@ pub use appender::{Appended, Appender, FlushJob, Limits, Need};
 pub use applier::{Applier, Step};
 pub(crate) use draft::{FIRE_ID, FIRE_ID_ROOM};
 pub use draft::{OpDraft, Placement, RecordDraft};
+pub use fold::{Fold, Folded};
 pub use queues::QueueChoice;
 pub(crate) use upkeep::FoundFiles;
 pub use upkeep::{Generation, UpkeepCounts, UpkeepOptions};

@@ -1,15 +1,19 @@
 //! What keeps a store small and quick to open: index files, buckets, bases, Trim, the checkpoint, the reserve.
 //!
 //! For each segment that ended, in this order: seal it and write its index file once it is applied and
-//! flushed; copy the bodies that will still pend; freeze a base at its end. Files go once both base
-//! generations have passed them.
+//! flushed; copy the bodies that will still pend; fold a base. Files go once both base generations have passed
+//! them.
+//!
+//! Nothing here looks at all timers: it runs under the views' lock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::action::{Action, Event, Failure};
 use super::appender::{Appender, Need};
-use crate::base::{Buckets, Snapshot};
+use super::copier::Copier;
+use super::fold::{Fold, Folded};
+use crate::base::Buckets;
 use crate::bucket::Bucket;
 use crate::cells::Checkpoint;
 use crate::clock::Now;
@@ -19,7 +23,7 @@ use crate::frame::Op;
 use crate::naming::StreamKind;
 use crate::offset::Offset;
 use crate::planted::{self, Bug};
-use crate::views::{Place, Views};
+use crate::views::{Timers, Views};
 
 /// How often retention and the reserve are looked at, owner milliseconds.
 const LOOK_MS: i64 = 1_000;
@@ -93,13 +97,15 @@ pub(crate) struct Upkeep {
     buckets: Buckets,
     to_seal: VecDeque<Arc<Segment>>,
     sealing: bool,
-    to_copy: VecDeque<Offset>,
-    copying: bool,
+    copier: Copier,
     /// Sealed segments: the last store time in each.
     sealed: BTreeMap<Offset, i64>,
-    base_wanted: bool,
-    frozen: Option<Snapshot>,
-    writing: Option<Generation>,
+    /// Where the log ended when the store was opened.
+    opened_at: Offset,
+    /// Bases that are wanted: each holds at least everything below such a position. All lie above those that
+    /// are on the medium or being folded, so one that goes far enough serves them all, and none is put off.
+    wanted: BTreeSet<Offset>,
+    folding: Option<Offset>,
     generations: VecDeque<Generation>,
     next_number: u64,
     digest_owed: Option<(Offset, u64)>,
@@ -119,17 +125,16 @@ impl Upkeep {
     pub(super) fn new(cursors: Arc<Cursors>, log: Arc<Log>, options: UpkeepOptions) -> Self {
         Self {
             options,
+            opened_at: cursors.tail(),
             cursors,
             log,
             buckets: Buckets::new(),
             to_seal: VecDeque::new(),
             sealing: false,
-            to_copy: VecDeque::new(),
-            copying: false,
+            copier: Copier::default(),
             sealed: BTreeMap::new(),
-            base_wanted: false,
-            frozen: None,
-            writing: None,
+            wanted: BTreeSet::new(),
+            folding: None,
             generations: VecDeque::new(),
             next_number: 1,
             digest_owed: None,
@@ -152,20 +157,18 @@ impl Upkeep {
         self.generations = found.generations;
         self.garbage = found.garbage;
         self.checkpoint = found.checkpoint;
-        found.buckets.into_values().for_each(|bucket| self.adopt(bucket, views));
-        let logged: BTreeSet<Offset> =
-            views.timers.iter().filter(|(_, p)| p.place == Place::Log).map(|(at, _)| at).collect();
-        let holds = |from: &Offset, to: Option<&Offset>| match to {
-            Some(to) => logged.range(*from..*to).next().is_some(),
-            None => logged.range(*from..).next().is_some(),
-        };
-        let starts: Vec<Offset> = self.sealed.keys().copied().collect();
-        self.to_copy = starts
-            .iter()
-            .enumerate()
-            .filter(|(i, start)| holds(start, starts.get(i + 1)))
-            .map(|(_, start)| *start)
-            .collect();
+        for (segment, bucket) in found.buckets {
+            match views.adopt(&bucket) {
+                Ok(()) => drop(self.buckets.insert(segment, bucket)),
+                Err(error) => tracing::warn!(%segment, %error, "a due bucket cannot be used"),
+            }
+        }
+        let next = self.sealed.keys().skip(1).copied().chain([Offset(u64::MAX)]);
+        for (start, next) in self.sealed.keys().copied().zip(next) {
+            if views.timers.logged(start..next).next().is_some() {
+                self.copier.push(start);
+            }
+        }
     }
 
     pub(super) fn bucket(&self, segment: Offset) -> Option<&Bucket> {
@@ -180,40 +183,31 @@ impl Upkeep {
         self.counts.rolls += 1;
         self.to_seal.push_back(segment);
         self.digest_owed = views.segment_digest;
-        self.base_wanted = true;
-        self.freeze(views);
     }
 
-    fn freeze(&mut self, views: &Views) {
-        if let Some(snapshot) = views.freeze(&self.buckets) {
-            self.frozen = Some(snapshot);
-            self.base_wanted = false;
+    /// Asks for a base that holds everything below `at`.
+    pub(crate) fn want_base(&mut self, at: Offset) {
+        let newest = self.generations.back().map_or(Offset(0), |g| g.at);
+        if at > newest.max(self.folding.unwrap_or_default()) {
+            self.wanted.insert(at);
         }
     }
 
-    /// Asks for a base as of now, at close.
-    pub(crate) fn want_base(&mut self, views: &Views) {
-        let newest = self.generations.back().map(|g| g.at);
-        if newest != Some(views.applied) && views.applied != Offset(0) {
-            self.base_wanted = true;
-            self.freeze(views);
-        }
+    /// A segment has its index file and, if it needs one, its bucket; or that cannot be had now.
+    fn settled(&mut self, segment: Offset) {
+        let found = self.log.find(segment).filter(|s| s.start == segment);
+        found.and_then(|s| s.end()).into_iter().for_each(|end| self.want_base(end));
     }
 
-    /// What is to be done now, apart from appends.
-    pub(super) fn plan(&mut self, views: &Views, now_ms: i64, actions: &mut Vec<Action>) {
+    /// What is to be done now, apart from appends. True if there is more to plan at once.
+    pub(super) fn plan(&mut self, views: &Views, now_ms: i64, actions: &mut Vec<Action>) -> bool {
         if now_ms < self.pause_ms {
-            return;
+            return false;
         }
         let flushed = self.cursors.flushed();
         self.plan_seal(views, flushed, actions);
-        self.plan_copy(views, now_ms, actions);
-        if self.base_wanted {
-            self.freeze(views);
-        }
-        if self.writing.is_none() && self.frozen.as_ref().is_some_and(|s| s.at <= flushed) {
-            self.plan_base(actions);
-        }
+        self.plan_copy(&views.timers, now_ms, actions);
+        self.plan_base(views, flushed, actions);
         if flushed != self.flushed_seen.0 {
             self.flushed_seen = (flushed, now_ms);
         }
@@ -227,6 +221,7 @@ impl Upkeep {
             self.garbage.retain(|(after, _)| flushed <= *after);
             actions.push(Action::Remove(gone));
         }
+        self.copier.has_work()
     }
 
     /// Writes the checkpoint for what is flushed.
@@ -249,35 +244,49 @@ impl Upkeep {
         actions.push(Action::Seal { segment, voids });
     }
 
-    fn plan_copy(&mut self, views: &Views, now_ms: i64, actions: &mut Vec<Action>) {
-        while !self.copying {
-            let Some(segment) = self.to_copy.pop_front() else { return };
-            if self.buckets.contains_key(&segment) {
-                continue; // bases name its slots; what is left in the log is near, and Trim waits for it
-            }
-            let Some(end) = self.log.find(segment).and_then(|s| s.end()) else { continue };
-            let far = now_ms.saturating_add(i64::try_from(self.options.near_horizon_ms).unwrap_or(i64::MAX));
-            let timers: Vec<_> = views
-                .timers
-                .iter()
-                .filter(|(at, p)| (segment..end).contains(at) && p.place == Place::Log && p.due_ms > far)
-                .map(|(at, p)| (p.due_ms, at, p.size))
-                .collect();
-            if !timers.is_empty() {
-                self.copying = true;
-                self.garbage.retain(|(_, kind)| *kind != StreamKind::Bucket(segment));
-                actions.push(Action::WriteBucket { segment, timers });
+    fn plan_copy(&mut self, timers: &Timers, now_ms: i64, actions: &mut Vec<Action>) {
+        if let Some(segment) = self.copier.next() {
+            let end = self.log.find(segment).filter(|s| s.start == segment).and_then(|s| s.end());
+            // Bases name a bucket's slots; what is left in the log is near, and Trim waits for it.
+            if let Some(end) = end.filter(|_| !self.buckets.contains_key(&segment)) {
+                let near_ms = i64::try_from(self.options.near_horizon_ms).unwrap_or(i64::MAX);
+                self.copier.search(segment..end, now_ms.saturating_add(near_ms));
             }
         }
+        let Some(found) = self.copier.found(timers) else { return };
+        if found.timers.is_empty() {
+            self.settled(found.segment);
+            return;
+        }
+        self.garbage.retain(|(_, kind)| *kind != StreamKind::Bucket(found.segment));
+        actions.push(Action::WriteBucket { segment: found.segment, timers: found.timers });
     }
 
-    fn plan_base(&mut self, actions: &mut Vec<Action>) {
-        let Some(snapshot) = self.frozen.take() else { return };
-        let number = self.next_number;
-        self.next_number += 1;
-        let Snapshot { at, start, buckets, bytes } = snapshot;
-        self.writing = Some(Generation { number, at, start, buckets });
-        actions.push(Action::WriteBase { number, bytes });
+    /// Tells timers that their records are in a bucket, some at a time. True if there are more.
+    pub(super) fn tell_timers(&mut self, timers: &mut Timers) -> bool {
+        if let Some(segment) = self.copier.tell(timers) {
+            self.settled(segment);
+        }
+        self.copier.is_telling()
+    }
+
+    /// Has a base folded up to everything that is applied and flushed, if one is wanted that this serves.
+    fn plan_base(&mut self, views: &Views, flushed: Offset, actions: &mut Vec<Action>) {
+        let upto = views.applied.min(flushed);
+        let due = self.wanted.first().is_some_and(|at| *at <= upto);
+        // An open that appends nothing leaves nothing.
+        if !due || upto <= self.opened_at || self.folding.is_some() || views.lacks_bodies() {
+            return;
+        }
+        self.wanted.retain(|at| *at > upto);
+        self.folding = Some(upto);
+        actions.push(Action::FoldBase(self.fold(upto)));
+    }
+
+    /// The next base, up to `upto`, over what is on the medium now.
+    pub(super) fn fold(&self, upto: Offset) -> Fold {
+        let bases = self.generations.iter().rev().map(|g| g.number).collect();
+        Fold { number: self.next_number, upto, bases, buckets: self.buckets.clone() }
     }
 
     /// Appends what upkeep decided: digests and trims.
@@ -294,7 +303,6 @@ impl Upkeep {
         if let Some(start) = self.trim_point(views, now_ms) {
             appender.append_own_op(now, &Op::Trim { start })?;
             self.counts.trims += 1;
-            self.base_wanted = true;
         }
         Ok(())
     }
@@ -321,8 +329,7 @@ impl Upkeep {
             point = Some(next.start);
         }
         let point = point?;
-        let earliest = views.timers.iter().filter(|(_, p)| p.place == Place::Log).map(|(at, _)| at).min();
-        match earliest {
+        match views.timers.first_logged() {
             Some(at) if at < point => {
                 let held = segments.iter().rev().find(|s| s.start <= at)?.start;
                 (held > views.start).then_some(held)
@@ -364,18 +371,15 @@ impl Upkeep {
                 self.to_seal.pop_front();
                 self.sealed.insert(start, index.header().last_store_ms);
                 views.install_index(start, &index);
-                self.to_copy.push_back(start);
+                self.copier.push(start);
                 self.counts.indexes += 1;
             }
-            Event::BucketWritten(bucket) => {
-                self.copying = false;
+            Event::BucketWritten(bucket, entries) => {
                 self.counts.buckets += 1;
-                self.adopt(bucket, views);
+                self.copier.written(bucket.segment, entries);
+                self.buckets.insert(bucket.segment, bucket);
             }
-            Event::BaseWritten(_) => {
-                self.counts.bases += 1;
-                self.generations.extend(self.writing.take());
-            }
+            Event::BaseWritten(folded) => self.base_written(folded),
             Event::CheckpointWritten(checkpoint) => {
                 self.checkpoint_busy = false;
                 self.checkpoint = checkpoint.flushed;
@@ -386,14 +390,14 @@ impl Upkeep {
         }
     }
 
-    /// Uses a bucket from now on for the timers that still pend in it.
-    fn adopt(&mut self, bucket: Bucket, views: &mut Views) {
-        let Ok(directory) = bucket.directory() else { return };
-        for (slot, entry) in directory.iter().enumerate() {
-            let slot = u32::try_from(slot).unwrap_or(u32::MAX);
-            views.timers.moved(entry.schedule, bucket.segment, slot);
-        }
-        self.buckets.insert(bucket.segment, bucket);
+    fn base_written(&mut self, folded: Folded) {
+        let Folded { generation, unreadable } = folded;
+        self.counts.bases += 1;
+        self.folding = None;
+        self.next_number = generation.number + 1;
+        self.generations.retain(|g| !unreadable.contains(&g.number));
+        self.garbage.extend(unreadable.into_iter().map(|number| (Offset(0), StreamKind::Base(number))));
+        self.generations.push_back(generation);
     }
 
     fn failed(&mut self, failure: Failure, error: &Error, now_ms: i64) {
@@ -401,13 +405,10 @@ impl Upkeep {
         match failure {
             Failure::Seal | Failure::Index => self.sealing = false,
             Failure::Bucket(segment) => {
-                self.copying = false;
-                self.to_copy.push_back(segment);
+                self.copier.failed(segment);
+                self.settled(segment);
             }
-            Failure::Base => {
-                self.writing = None;
-                self.base_wanted = true;
-            }
+            Failure::Base => self.wanted.extend(self.folding.take()),
             Failure::Checkpoint => self.checkpoint_busy = false,
             Failure::KeepReserve => self.reserve_busy = false,
             _ => {}
@@ -440,16 +441,13 @@ impl Upkeep {
     }
 
     fn unused_buckets(&mut self, views: &Views) -> Vec<StreamKind> {
-        // A base that is frozen or being written names its buckets already.
-        let written = self.generations.iter().chain(&self.writing).flat_map(|g| &g.buckets);
-        let frozen = self.frozen.iter().flat_map(|s| &s.buckets);
-        let named: BTreeSet<Offset> = written.chain(frozen).copied().collect();
-        let idle: Vec<Offset> = self.buckets.keys().copied().filter(|b| !named.contains(b)).collect();
-        if idle.is_empty() || self.copying {
+        // A base that is being folded may come to name any bucket; one that is new is not told to its timers yet.
+        if self.folding.is_some() || !self.copier.is_idle() {
             return Vec::new();
         }
-        let used = views.bucket_segments();
-        let idle: Vec<_> = idle.into_iter().filter(|b| !used.contains(b)).collect();
+        let named: BTreeSet<Offset> =
+            self.generations.iter().flat_map(|g| &g.buckets).copied().chain(views.timers.buckets()).collect();
+        let idle: Vec<Offset> = self.buckets.keys().copied().filter(|b| !named.contains(b)).collect();
         idle.iter().for_each(|b| drop(self.buckets.remove(b)));
         idle.into_iter().map(StreamKind::Bucket).collect()
     }

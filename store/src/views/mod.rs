@@ -2,6 +2,7 @@
 
 mod apply;
 mod queue;
+mod replay;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,8 @@
 //! The timers that are pending: one view of schedules, fires and cancels.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
+use std::ops::Range;
 
 use timer_wheel::{Key, Wheel};
 use xxhash_rust::xxh3::xxh3_64;
@@ -40,6 +41,10 @@ pub struct Pending {
 pub struct Timers {
     pending: HashMap<Offset, Pending, BuildHasherDefault<OffsetHasher>>,
     wheel: Wheel<Offset>,
+    /// Those of `pending` whose record is only in the log.
+    logged: BTreeSet<Offset>,
+    /// How many of `pending` each bucket holds, by its segment; none is zero.
+    bucketed: BTreeMap<Offset, usize>,
     cancelled: BTreeMap<Offset, i64>,
     digest: u64,
 }
@@ -51,6 +56,8 @@ impl Timers {
         Self {
             pending: HashMap::default(),
             wheel: Wheel::new(tick(now_ms)),
+            logged: BTreeSet::new(),
+            bucketed: BTreeMap::new(),
             cancelled: BTreeMap::new(),
             digest: 0,
         }
@@ -73,6 +80,7 @@ impl Timers {
         let key = self.wheel.insert(tick(due_ms), schedule);
         let before = self.pending.insert(schedule, Pending { due_ms, size, place, key });
         debug_assert!(before.is_none(), "a schedule offset is never used twice");
+        self.note(schedule, place);
         self.digest ^= fingerprint(schedule, due_ms, size);
     }
 
@@ -81,6 +89,7 @@ impl Timers {
         let pending = *self.pending.get(&schedule).filter(|p| p.due_ms == due_ms)?;
         self.pending.remove(&schedule);
         self.wheel.cancel(pending.key);
+        self.forget(schedule, pending.place);
         self.digest ^= fingerprint(schedule, pending.due_ms, pending.size);
         Some(pending)
     }
@@ -130,14 +139,54 @@ impl Timers {
         self.pending.iter().map(|(schedule, pending)| (*schedule, pending))
     }
 
-    /// Says that a timer's record is also in a bucket; readers use that from now on.
-    pub fn moved(&mut self, schedule: Offset, segment: Offset, slot: u32) -> bool {
-        match self.pending.get_mut(&schedule) {
-            Some(pending) => {
-                pending.place = Place::Bucket { segment, slot };
-                true
+    /// The pending ones in a part of the log whose record is only there, in order.
+    pub fn logged(&self, range: Range<Offset>) -> impl Iterator<Item = (Offset, &Pending)> {
+        self.logged.range(range).filter_map(|schedule| Some((*schedule, self.pending.get(schedule)?)))
+    }
+
+    /// How many of the pending ones have their record only in the log.
+    #[must_use]
+    pub fn logged_count(&self) -> usize {
+        self.logged.len()
+    }
+
+    /// The first pending one whose record is only in the log.
+    #[must_use]
+    pub fn first_logged(&self) -> Option<Offset> {
+        self.logged.first().copied()
+    }
+
+    /// The segments whose buckets hold pending ones, in order.
+    pub fn buckets(&self) -> impl Iterator<Item = Offset> + '_ {
+        self.bucketed.keys().copied()
+    }
+
+    /// Says that a timer's record is also in a bucket, if it pends; readers use that from now on.
+    pub fn moved(&mut self, schedule: Offset, segment: Offset, slot: u32) {
+        let Some(pending) = self.pending.get_mut(&schedule) else { return };
+        let place = Place::Bucket { segment, slot };
+        let before = std::mem::replace(&mut pending.place, place);
+        self.forget(schedule, before);
+        self.note(schedule, place);
+    }
+
+    fn note(&mut self, schedule: Offset, place: Place) {
+        match place {
+            Place::Log => drop(self.logged.insert(schedule)),
+            Place::Bucket { segment, .. } => *self.bucketed.entry(segment).or_default() += 1,
+        }
+    }
+
+    fn forget(&mut self, schedule: Offset, place: Place) {
+        let Place::Bucket { segment, .. } = place else {
+            self.logged.remove(&schedule);
+            return;
+        };
+        if let Some(count) = self.bucketed.get_mut(&segment) {
+            *count -= 1;
+            if *count == 0 {
+                self.bucketed.remove(&segment);
             }
-            None => false,
         }
     }
 

@@ -1,0 +1,117 @@
+//! When bases are written, and over what.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backends::{Damage, FaultyBackend, Name};
+use mainspring::{CommitRule, ManualClock, Message, Options, Store};
+
+const SEGMENT: u64 = 64 << 10;
+
+fn open(medium: &FaultyBackend, clock: &Arc<ManualClock>, options: Options) -> Store {
+    let options = Options {
+        threads: false,
+        segment_bytes: SEGMENT,
+        reserve_bytes: SEGMENT,
+        default_queues: 1,
+        fire_reserve_bytes: 0,
+        ..options
+    };
+    Store::open_on(Arc::new(medium.clone()), clock.clone(), options).unwrap()
+}
+
+/// Appends more than a segment holds.
+fn fill(store: &Store) {
+    for _ in 0..9 {
+        drop(store.append(Message::new("t", vec![1; 8_000])).unwrap());
+    }
+}
+
+fn bases(medium: &FaultyBackend) -> Vec<Name> {
+    let names = medium.streams().into_iter().map(|info| info.name);
+    names.filter(|name| name.as_str().starts_with("base-")).collect()
+}
+
+/// A base was frozen at each segment's end, and written once that was flushed. A segment that ended meanwhile
+/// took its place, so while segments ended faster than they were flushed none was ever written.
+#[test]
+fn bases_are_written_also_while_rolls_outpace_flushes() {
+    let (medium, clock) = (FaultyBackend::new(1), Arc::new(ManualClock::new(1_000_000)));
+    let options = Options { commit: CommitRule::Appended, ..Options::default() };
+    let store = open(&medium, &clock, options);
+    fill(&store);
+    for round in 1..8 {
+        store.flush().unwrap();
+        fill(&store); // another segment ends, and is not flushed when the next base could be written
+        while store.decide().again || store.perform_one() {}
+        assert!(store.stats().rolls >= round && store.stats().bases >= round, "{:?}", store.stats());
+    }
+}
+
+/// The base that follows a Trim was frozen before the Trim was applied, so files went one base later.
+#[test]
+fn the_base_after_a_trim_contains_it() {
+    let (medium, clock) = (FaultyBackend::new(1), Arc::new(ManualClock::new(1_000_000)));
+    let store = open(&medium, &clock, Options { retention_bytes: Some(3 * SEGMENT), ..Options::default() });
+    while store.stats().trims == 0 {
+        store.append(Message::new("t", vec![1; 8_000])).unwrap().wait().unwrap();
+        clock.advance(100);
+    }
+    store.flush().unwrap();
+    store.step();
+    let start = store.stats().start;
+    let newest = medium.dump(bases(&medium).last().unwrap()).unwrap();
+    assert_eq!(newest[32..40], start.0.to_be_bytes(), "the base starts where the log does");
+}
+
+#[test]
+fn a_base_that_cannot_be_read_any_more_is_replaced_from_the_one_before() {
+    let (medium, clock) = (FaultyBackend::new(1), Arc::new(ManualClock::new(1_000_000)));
+    let options =
+        Options { retention_bytes: Some(3 * SEGMENT), near_horizon_ms: 1_000, ..Options::default() };
+    let store = open(&medium, &clock, options.clone());
+    for i in 0..10 {
+        let later = Duration::from_secs(3_600 + i);
+        store.schedule(Message::new("later", "x"), later).unwrap().wait().unwrap();
+    }
+    while store.stats().trims < 2 {
+        store.append(Message::new("t", vec![1; 8_000])).unwrap().wait().unwrap();
+        clock.advance(100);
+    }
+    let found = bases(&medium);
+    let [older, newest] = &found[..] else { panic!("two generations, not {found:?}") };
+    assert!(medium.damage(newest, 60, &Damage::Flip(1)));
+    let written = store.stats().bases;
+    while store.stats().bases == written {
+        store.append(Message::new("t", vec![1; 8_000])).unwrap().wait().unwrap();
+    }
+    store.flush().unwrap();
+    store.step();
+    let now = bases(&medium);
+    assert!(now.len() == 2 && now.contains(older) && !now.contains(newest), "{found:?}, then {now:?}");
+    let digest = store.digest().1;
+    store.abandon();
+    let store = open(&medium.kill(), &clock, options);
+    assert_eq!((store.digest().1, store.report().older_base), (digest, false));
+    assert_eq!(store.stats().timers_pending, 10);
+}
+
+#[test]
+fn without_a_base_that_can_be_read_the_log_is_kept_and_all_goes_on() {
+    let (medium, clock) = (FaultyBackend::new(1), Arc::new(ManualClock::new(1_000_000)));
+    let store = open(&medium, &clock, Options { retention_bytes: Some(3 * SEGMENT), ..Options::default() });
+    while store.stats().trims < 2 {
+        store.append(Message::new("t", vec![1; 8_000])).unwrap().wait().unwrap();
+        clock.advance(100);
+    }
+    bases(&medium).iter().for_each(|name| assert!(medium.damage(name, 60, &Damage::Flip(1))));
+    let (written, segments) = (store.stats().bases, store.stats().segments);
+    for _ in 0..50 {
+        store.append(Message::new("t", vec![1; 8_000])).unwrap().wait().unwrap();
+        clock.advance(1_000);
+    }
+    let stats = store.stats();
+    assert!(stats.bases == written && stats.segments > segments && stats.stopped.is_none(), "{stats:?}");
+}
