@@ -11,6 +11,7 @@ mod codec;
 pub mod commitlog;
 mod consumer;
 pub mod engine;
+pub mod envelope;
 mod error;
 pub mod frame;
 mod groups;

@@ -66,7 +66,7 @@ pub const FIELDS: &[(&str, usize, usize)] = &[
     ("committed", 56, 8),
 ];
 
-const _: () = assert!(fill(FIELDS, HEADER_BYTES));
+const _: () = assert!(fill(FIELDS, 0, HEADER_BYTES));
 
 /// What the caller of an append waits for; says nothing about the store's commit rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
