@@ -129,17 +129,25 @@ impl Bucket {
         Ok(entries.collect())
     }
 
+    /// What the directory says of the timer in `slot`.
+    ///
+    /// # Errors
+    /// `Corrupt` if there is no such slot, or the medium's.
+    pub fn entry(&self, slot: u32) -> Result<Entry> {
+        if slot >= self.entries {
+            return Err(corrupt("no such slot"));
+        }
+        let at = HEADER_BYTES as u64 + u64::from(slot) * ENTRY_BYTES as u64;
+        let bytes = read(&self.reader, at, ENTRY_BYTES as u64)?;
+        entry(&mut Reader::new(&bytes)).map_err(|Malformed| corrupt("entry cut short"))
+    }
+
     /// The record of the timer in `slot`, checked.
     ///
     /// # Errors
     /// `Corrupt` if it fails its checksum, or the medium's.
     pub fn record(&self, slot: u32) -> Result<Bytes> {
-        if slot >= self.entries {
-            return Err(corrupt("no such slot"));
-        }
-        let at = HEADER_BYTES as u64 + u64::from(slot) * ENTRY_BYTES as u64;
-        let head = read(&self.reader, at, ENTRY_BYTES as u64)?;
-        let entry = entry(&mut Reader::new(&head)).map_err(|Malformed| corrupt("entry cut short"))?;
+        let entry = self.entry(slot)?;
         if entry.size as usize > RECORD_BYTES_MAX {
             return Err(corrupt("length of a record").at(entry.schedule));
         }

@@ -9,7 +9,7 @@ use crate::fold::{Fold, Item};
 use crate::history::History;
 use crate::invariants::{durable, place, require};
 use crate::raw::base::RawBase;
-use crate::raw::log::{RawLog, numbered};
+use crate::raw::log::{RawLog, RawSegment, numbered};
 use crate::raw::{Bytes, frame};
 
 const PROPERTY: &str = "damage";
@@ -140,8 +140,9 @@ impl History {
                 mark = mark.max(found.map_or(0, |head| head.flushed));
             }
         }
-        let chain = raw.chain.iter().map(|i| &raw.segments[*i]);
-        let sealed = chain.filter(|s| s.sealed && !s.frames.is_empty()).map(|s| s.start + s.len).max();
+        let chained =
+            |s: &&RawSegment| raw.chain.first().is_none_or(|first| s.start >= raw.segments[*first].start);
+        let sealed = raw.segments.iter().filter(|s| s.sealed).filter(chained).map(|s| s.start + s.len).max();
         mark.max(sealed.unwrap_or(0))
     }
 

@@ -26,6 +26,7 @@ use std::fmt;
 use byteorder::{BigEndian, ByteOrder};
 
 use crate::codec::fill;
+use crate::error::{Error, ErrorKind};
 use crate::hash;
 use crate::offset::{Epoch, Offset};
 use crate::planted::{self, Bug};
@@ -134,6 +135,13 @@ impl fmt::Display for BadFrame {
             Self::Length => f.write_str("the frame's length is not possible"),
             Self::Checksum => f.write_str("the frame's checksum differs"),
         }
+    }
+}
+
+impl BadFrame {
+    /// The error for a bad frame at `at`, where a good one was.
+    pub(crate) fn error(self, at: Offset) -> Error {
+        Error::new(ErrorKind::Corrupt, format!("damaged log: {self}")).at(at)
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Place, QUEUE_SKIP, Views};
+use crate::error::{Error, ErrorKind};
 use crate::frame::{BadOp, FEATURE_LEVEL, Frame, Op};
 use crate::index::Unit;
 use crate::message::Handle;
@@ -51,6 +52,17 @@ impl fmt::Display for BadApply {
             Self::Op(at) => write!(f, "the operation at byte {at} of the frame cannot be read"),
             Self::Record(at, why) => write!(f, "the record at byte {at} of the frame cannot be read: {why}"),
         }
+    }
+}
+
+impl BadApply {
+    /// The error for the frame at `at`.
+    pub(crate) fn error(&self, at: Offset) -> Error {
+        match self {
+            Self::Feature(_) => Error::new(ErrorKind::Version, self.to_string()),
+            _ => Error::new(ErrorKind::Corrupt, format!("damaged log: {self}")),
+        }
+        .at(at)
     }
 }
 
