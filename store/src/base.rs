@@ -18,7 +18,7 @@
 //! | groups | name text, settings |
 //! | offsets | group text, topic text, queue 4, offset 8 |
 //! | voids | position 8 |
-//! | cancelled | schedule offset 8, owner time 8 |
+//! | cancelled | schedule offset 8, due 8 |
 //! | timers in the log | schedule offset 8, due 8, size 4 |
 //! | buckets | segment 8, entries 4, bitmap of the pending ones |
 //! | last segment digest | has 1, end 8, digest 8 |

@@ -15,7 +15,7 @@ use crate::store::Store;
 use crate::views::Located;
 
 /// Units looked at in one read, at most.
-const SCAN_MAX: usize = 16_000;
+pub(crate) const SCAN_MAX: usize = 16_000;
 
 /// What to read.
 #[derive(Debug, Clone, Copy)]

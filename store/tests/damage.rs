@@ -12,7 +12,8 @@ use backends::{Damage, FaultyBackend, Name, Streams};
 use mainspring::cells::{self, CellValue, Identity};
 use mainspring::frame::{HEADER_BYTES, Header};
 use mainspring::{
-    Ack, ErrorKind, ManualClock, Message, Offset, Options, ReadRequest, Result, Store, TagFilter, Wait,
+    Ack, Cancel, ErrorKind, ManualClock, Message, Offset, Options, ReadRequest, Result, Store, TagFilter,
+    Wait,
 };
 
 const BODY: usize = 6_000;
@@ -210,6 +211,27 @@ fn a_frame_of_a_newer_feature_level_is_another_version() {
     assert_eq!((error.kind(), error.offset()), (ErrorKind::Version, Some(end)), "{error}");
     assert!(error.to_string().contains("level 2") && error.to_string().contains("knows 1"), "{error}");
     assert!(rig.bytes() == before, "a store that is refused is left as it is");
+}
+
+#[test]
+fn a_cancel_that_the_log_cannot_answer_says_so() {
+    let rig = Rig::new();
+    let store = rig.open().unwrap();
+    let soon = store.schedule(Message::new("t", "soon"), Duration::from_millis(10)).unwrap().wait().unwrap();
+    rig.clock.advance(10);
+    store.step();
+    for _ in 0..20 {
+        store.append(Message::new("t", vec![0; BODY])).unwrap().wait().unwrap();
+    }
+    assert_eq!(store.cancel(&soon.handle).unwrap(), Cancel::AlreadyFired { at_ms: Some(soon.due_ms) });
+    store.close().unwrap();
+    drop(store);
+    let rig = Rig { medium: rig.medium.kill(), clock: rig.clock };
+    rig.damage_log(soon.handle.schedule.plus(20));
+    let store = rig.open().unwrap();
+    assert_eq!(store.stats().stopped, None);
+    let error = store.cancel(&soon.handle).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
 #[test]

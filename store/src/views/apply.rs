@@ -131,8 +131,8 @@ impl Views {
                 self.apply_fire(handle, &arrival, context, effects);
             }
             Op::Cancel { due_ms, schedule } => {
-                let done = self.timers.cancel(*schedule, *due_ms, frame.header.owner_ms)
-                    || self.timers.was_cancelled(*schedule);
+                let done =
+                    self.timers.cancel(*schedule, *due_ms) || self.timers.was_cancelled(*schedule, *due_ms);
                 effects.cancels.push((frame.header.at, done));
             }
             Op::Offset { group, topic, queue, offset } => {
@@ -175,7 +175,9 @@ impl Views {
         } else {
             self.timers.remove(timer.schedule, timer.due_ms).is_some()
         };
-        if pending || (planted::is(Bug::CancelLoses) && self.timers.was_cancelled(timer.schedule)) {
+        if pending
+            || (planted::is(Bug::CancelLoses) && self.timers.was_cancelled(timer.schedule, timer.due_ms))
+        {
             effects.fired += 1;
             self.arrive(arrival, context, effects);
             return;
