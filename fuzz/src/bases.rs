@@ -7,9 +7,7 @@ use mainspring::base::{self, Buckets};
 use mainspring::bucket::{self, Bucket};
 use mainspring::cells::{self, CellValue, Checkpoint, EpochRecord, Identity};
 use mainspring::envelope::{Envelope, HEAD_BYTES};
-use mainspring::frame::{Frame, Op, OpKind};
-use mainspring::record::Record;
-use mainspring::record::layout::{QUEUE, QUEUE_OFFSET};
+use mainspring::frame::{Frame, OpKind};
 use mainspring::views::{Context, Effects, Views};
 use mainspring::{Bytes, Offset};
 
@@ -123,8 +121,6 @@ fn patched_cell(bytes: &[u8], magic: u32) -> Vec<u8> {
 }
 
 /// Frames of any operations are folded into a state, which is then frozen and thawed.
-///
-/// Queues and their offsets are bounded here, as the appender bounds them before it writes a frame.
 fn folded(mut rest: &[u8]) {
     let mut views = Views::empty(0);
     let mut at = START;
@@ -132,7 +128,7 @@ fn folded(mut rest: &[u8]) {
         let len = usize::from(u16::from_be_bytes([high & 0x03, *low])).min(more.len());
         let mut body = vec![0; 16];
         body.extend_from_slice(&operation(kind_of(*kind), &more[..len]));
-        let bytes = bounded(&sealed(&body, at), at);
+        let bytes = sealed(&body, at);
         let frame = Frame::parse(&bytes, SECRET, at).expect("it was sealed");
         let context = Context { segment: START, units: kind & 0x80 != 0, replay: kind & 0x40 != 0 };
         if views.apply(&frame, context, &mut Effects::default()).is_err() {
@@ -162,29 +158,4 @@ fn kind_of(byte: u8) -> OpKind {
         Segment,
     ];
     kinds[usize::from(byte & 0x3f) % kinds.len()]
-}
-
-/// The frame with small queue numbers and offsets in its records.
-fn bounded(frame: &[u8], at: Offset) -> Vec<u8> {
-    let mut body = frame.to_vec();
-    let parsed = Frame::parse(frame, SECRET, at).expect("it was sealed");
-    for op in parsed.ops().flatten() {
-        let (record_at, record) = match op {
-            Op::Append { at, record, .. } | Op::Schedule { at, record, .. } | Op::Fire { at, record, .. } => {
-                (at as usize, record)
-            }
-            Op::Open(_) => {
-                // The queue skips stand behind two offsets.
-                put(&mut body, 64 + 8 + 16, &[0, 0]);
-                continue;
-            }
-            _ => continue,
-        };
-        if Record::parse(record).is_ok() {
-            put(&mut body, record_at + QUEUE, &[0, 0, 0]);
-            put(&mut body, record_at + QUEUE_OFFSET, &[0, 0, 0, 0]);
-        }
-    }
-    let head: Vec<u8> = vec![0; 16];
-    sealed(&[&head, &body[mainspring::frame::HEADER_BYTES..]].concat(), at)
 }

@@ -47,6 +47,6 @@ pub use pending::Pending;
 pub use read::{ReadRequest, ReadResult, ReadStatus};
 pub use record::{Draft, TagFilter};
 pub use recovery::Report;
-pub use settings::{GroupConfig, PERM_READ, PERM_WRITE, TopicConfig};
+pub use settings::{GroupConfig, PERM_READ, PERM_WRITE, QUEUES_MAX, TopicConfig};
 pub use stats::Stats;
 pub use store::Store;

@@ -104,7 +104,7 @@ fn the_tables_in_the_code_are_those_of_the_page() {
 
 #[test]
 fn maxima_are_those_of_the_page() {
-    let code: [(&str, u64); 12] = [
+    let code: [(&str, u64); 14] = [
         ("frame", frame::FRAME_BYTES_MAX as u64),
         ("record", layout::RECORD_BYTES_MAX as u64),
         ("topic", layout::TOPIC_BYTES_MAX as u64),
@@ -113,6 +113,8 @@ fn maxima_are_those_of_the_page() {
         ("cell", cells::CELL_BYTES_MAX),
         ("base", base::BASE_BYTES_MAX),
         ("bucket directory", bucket::DIRECTORY_BYTES_MAX),
+        ("queues", u64::from(mainspring::QUEUES_MAX)),
+        ("queue offset", views::QUEUE_OFFSET_MAX),
         ("epoch", u64::from(offset::EPOCH_MAX)),
         ("frame alignment", frame::ALIGN as u64),
         ("queue skip", views::QUEUE_SKIP),

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Place, QUEUE_SKIP, Views};
+use super::{Place, QUEUE_OFFSET_MAX, QUEUE_SKIP, Views};
 use crate::error::{Error, ErrorKind};
 use crate::frame::{BadOp, FEATURE_LEVEL, Frame, Op};
 use crate::index::Unit;
@@ -14,6 +14,7 @@ use crate::message::Handle;
 use crate::offset::Offset;
 use crate::planted::{self, Bug};
 use crate::record::Record;
+use crate::settings::QUEUES_MAX;
 
 /// What applying frames brought about, for those who wait.
 #[derive(Debug, Default)]
@@ -77,6 +78,16 @@ pub struct Context {
     pub replay: bool,
 }
 
+/// The record `at` bytes into its frame, whose place in a queue is one that an appender gives.
+fn arriving(at: u32, record: &[u8]) -> Result<Record<'_>, BadApply> {
+    let bad = |why: String| BadApply::Record(at, why);
+    let record = Record::parse(record).map_err(|e| bad(e.to_string()))?;
+    if record.queue() >= QUEUES_MAX || record.queue_offset() >= QUEUE_OFFSET_MAX {
+        return Err(bad(format!("offset {} of queue {}", record.queue_offset(), record.queue())));
+    }
+    Ok(record)
+}
+
 /// A message that becomes visible.
 struct Arrival<'a> {
     at: Offset,
@@ -115,10 +126,9 @@ impl Views {
         effects: &mut Effects,
     ) -> Result<(), BadApply> {
         let place = |at: u32| frame.header.at.plus(u64::from(at));
-        let parse = |at: u32, record| Record::parse(record).map_err(|e| BadApply::Record(at, e.to_string()));
         match op {
             Op::Append { tags, at, record } => {
-                let arrival = Arrival { at: place(*at), record: parse(*at, record)?, tags: *tags };
+                let arrival = Arrival { at: place(*at), record: arriving(*at, record)?, tags: *tags };
                 self.arrive(&arrival, context, effects);
             }
             Op::Schedule { due_ms, at, record, .. } => {
@@ -126,7 +136,7 @@ impl Views {
                 self.timers.insert(place(*at), *due_ms, size, Place::Log);
             }
             Op::Fire { due_ms, schedule, tags, at, record } => {
-                let arrival = Arrival { at: place(*at), record: parse(*at, record)?, tags: *tags };
+                let arrival = Arrival { at: place(*at), record: arriving(*at, record)?, tags: *tags };
                 let handle = Handle { due_ms: *due_ms, schedule: *schedule };
                 self.apply_fire(handle, &arrival, context, effects);
             }
