@@ -6,10 +6,8 @@ use backends::Name;
 use mainspring::base::{self, Buckets};
 use mainspring::bucket::{self, Bucket};
 use mainspring::cells::{self, CellValue, Checkpoint, EpochRecord, Identity};
-use mainspring::frame::{Frame, Op, OpKind};
-use mainspring::hash::checksum;
-use mainspring::record::Record;
-use mainspring::record::layout::{QUEUE, QUEUE_OFFSET};
+use mainspring::envelope::{Envelope, HEAD_BYTES};
+use mainspring::frame::{Frame, OpKind};
 use mainspring::views::{Context, Effects, Views};
 use mainspring::{Bytes, Offset};
 
@@ -21,7 +19,7 @@ pub fn base_and_cells(data: &[u8]) {
     let Some((mode, rest)) = data.split_first() else { return };
     match mode % 8 {
         0 => thaw(rest),
-        1 => thaw(&patched_base(rest)),
+        1 => thaw(&base::ENVELOPE.seal(rest)),
         2 => bucket(rest),
         3 => bucket(&patched_bucket(rest)),
         4 => cells(rest),
@@ -60,17 +58,6 @@ fn frozen(views: &Views, known: &Buckets) {
     );
 }
 
-fn patched_base(bytes: &[u8]) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    put(&mut out, 0, &base::MAGIC.to_be_bytes());
-    put(&mut out, 4, &base::VERSION.to_be_bytes());
-    let len = (out.len() as u64).to_be_bytes();
-    put(&mut out, 16, &len);
-    let sum = checksum(out.get(12..).unwrap_or_default());
-    put(&mut out, 8, &sum.to_be_bytes());
-    out
-}
-
 fn bucket(bytes: &[u8]) {
     let Ok(bucket) = Bucket::open(medium::reader(bytes)) else { return };
     let directory = bucket.directory().expect("it was read when the bucket was opened");
@@ -82,20 +69,17 @@ fn bucket(bytes: &[u8]) {
     }
 }
 
+/// A bucket whose header and directory are `bytes` as far as they can be; the rest is records.
 fn patched_bucket(bytes: &[u8]) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    let room = out.len().saturating_sub(bucket::HEADER_BYTES) / bucket::ENTRY_BYTES;
-    let entries = out.get(12..16).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes) as usize;
-    let entries = if room == 0 { 0 } else { entries % (room + 1) };
-    put(&mut out, 0, &bucket::MAGIC.to_be_bytes());
-    put(&mut out, 4, &bucket::VERSION.to_be_bytes());
-    put(&mut out, 12, &u32::try_from(entries).unwrap_or(0).to_be_bytes());
-    let len = (out.len() as u64).to_be_bytes();
-    put(&mut out, 24, &len);
-    let end = bucket::HEADER_BYTES + entries * bucket::ENTRY_BYTES;
-    let sum = checksum(out.get(12..end).unwrap_or_default());
-    put(&mut out, 8, &sum.to_be_bytes());
-    out
+    let mut body = bytes.to_vec();
+    body.resize(body.len().max(bucket::HEADER_BYTES - HEAD_BYTES), 0);
+    let room = (body.len() - (bucket::HEADER_BYTES - HEAD_BYTES)) / bucket::ENTRY_BYTES;
+    let entries = u32::from_be_bytes([body[0], body[1], body[2], body[3]]) as usize % (room + 1);
+    let len = (HEAD_BYTES + body.len()) as u64;
+    put(&mut body, 0, &u32::try_from(entries).unwrap_or(0).to_be_bytes());
+    put(&mut body, 12, &len.to_be_bytes());
+    let records = body.split_off(bucket::HEADER_BYTES - HEAD_BYTES + entries * bucket::ENTRY_BYTES);
+    [bucket::ENVELOPE.seal(&body), records].concat()
 }
 
 /// Every record that goes into a bucket comes out of it.
@@ -124,7 +108,7 @@ fn cells(bytes: &[u8]) {
 
 fn cell<V: CellValue + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
     let Ok(value) = cells::decode::<V>(bytes) else { return };
-    assert_eq!(bytes.len(), cells::HEAD_BYTES + V::PAYLOAD_BYTES, "a cell has one length");
+    assert_eq!(bytes.len(), HEAD_BYTES + V::PAYLOAD_BYTES, "a cell has one length");
     assert_eq!(
         cells::decode::<V>(&cells::encode(&value)).ok(),
         Some(value),
@@ -133,17 +117,10 @@ fn cell<V: CellValue + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
 }
 
 fn patched_cell(bytes: &[u8], magic: u32) -> Vec<u8> {
-    let mut out = vec![0; cells::HEAD_BYTES];
-    out.extend_from_slice(bytes);
-    put(&mut out, 0, &magic.to_be_bytes());
-    put(&mut out, 4, &cells::VERSION.to_be_bytes());
-    put(&mut out, 8, &checksum(bytes).to_be_bytes());
-    out
+    Envelope { what: "cell", magic, version: cells::VERSION, bytes_max: u64::MAX }.seal(bytes)
 }
 
 /// Frames of any operations are folded into a state, which is then frozen and thawed.
-///
-/// Queues and their offsets are bounded here, as the appender bounds them before it writes a frame.
 fn folded(mut rest: &[u8]) {
     let mut views = Views::empty(0);
     let mut at = START;
@@ -151,7 +128,7 @@ fn folded(mut rest: &[u8]) {
         let len = usize::from(u16::from_be_bytes([high & 0x03, *low])).min(more.len());
         let mut body = vec![0; 16];
         body.extend_from_slice(&operation(kind_of(*kind), &more[..len]));
-        let bytes = bounded(&sealed(&body, at), at);
+        let bytes = sealed(&body, at);
         let frame = Frame::parse(&bytes, SECRET, at).expect("it was sealed");
         let context = Context { segment: START, units: kind & 0x80 != 0, replay: kind & 0x40 != 0 };
         if views.apply(&frame, context, &mut Effects::default()).is_err() {
@@ -181,29 +158,4 @@ fn kind_of(byte: u8) -> OpKind {
         Segment,
     ];
     kinds[usize::from(byte & 0x3f) % kinds.len()]
-}
-
-/// The frame with small queue numbers and offsets in its records.
-fn bounded(frame: &[u8], at: Offset) -> Vec<u8> {
-    let mut body = frame.to_vec();
-    let parsed = Frame::parse(frame, SECRET, at).expect("it was sealed");
-    for op in parsed.ops().flatten() {
-        let (record_at, record) = match op {
-            Op::Append { at, record, .. } | Op::Schedule { at, record, .. } | Op::Fire { at, record, .. } => {
-                (at as usize, record)
-            }
-            Op::Open(_) => {
-                // The queue skips stand behind two offsets.
-                put(&mut body, 64 + 8 + 16, &[0, 0]);
-                continue;
-            }
-            _ => continue,
-        };
-        if Record::parse(record).is_ok() {
-            put(&mut body, record_at + QUEUE, &[0, 0, 0]);
-            put(&mut body, record_at + QUEUE_OFFSET, &[0, 0, 0, 0]);
-        }
-    }
-    let head: Vec<u8> = vec![0; 16];
-    sealed(&[&head, &body[mainspring::frame::HEADER_BYTES..]].concat(), at)
 }

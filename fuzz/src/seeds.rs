@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use mainspring::base::Buckets;
 use mainspring::cells::{self, Checkpoint, EpochRecord, Identity};
+use mainspring::envelope::HEAD_BYTES;
 use mainspring::frame::{Frame, Op, OpKind, Opening};
 use mainspring::index::{IndexBuilder, IndexEntry, Unit};
 use mainspring::record::{Limits, Stamp, properties};
@@ -177,9 +178,9 @@ fn bases(seeds: &mut Vec<Seed>) {
     let checkpoint = Checkpoint { flushed: START };
     let parts: [(&str, u8, Vec<u8>); 8] = [
         ("base", 0, base.clone()),
-        ("base-patched", 1, base),
+        ("base-patched", 1, base[HEAD_BYTES..].to_vec()),
         ("bucket", 2, bucket.clone()),
-        ("bucket-patched", 3, bucket),
+        ("bucket-patched", 3, bucket[HEAD_BYTES..].to_vec()),
         ("identity", 4, cells::encode(&identity)),
         ("epoch", 4, cells::encode(&epoch)),
         ("checkpoint", 4, cells::encode(&checkpoint)),
@@ -188,7 +189,7 @@ fn bases(seeds: &mut Vec<Seed>) {
     for (name, mode, bytes) in parts {
         seeds.push(("base_and_cells", format!("seed-{name}"), [&[mode], &bytes[..]].concat()));
     }
-    let payload = cells::encode(&epoch).split_off(cells::HEAD_BYTES);
+    let payload = cells::encode(&epoch).split_off(HEAD_BYTES);
     seeds.push(("base_and_cells", "seed-cell-patched".into(), [&[5], &payload[..]].concat()));
 }
 

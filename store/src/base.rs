@@ -1,15 +1,12 @@
 //! The base: the folded state of everything before an offset B. Two generations are kept.
 //!
+//! An [envelope](crate::envelope) around all of it:
+//!
 //! | offset | size | field | meaning |
 //! |---|---|---|---|
-//! | 0 | 4 | magic | `MSB1` |
-//! | 4 | 4 | version | 1 |
-//! | 8 | 4 | checksum | CRC-32C of everything behind this field |
-//! | 12 | 4 | reserved | zero |
-//! | 16 | 8 | length | bytes of the whole stream |
-//! | 24 | 8 | B | first offset that is not folded in; names the epoch |
-//! | 32 | 8 | start | first offset of the log that it may refer to |
-//! | 40 | 8 | digest | of the state at B |
+//! | 20 | 8 | B | first offset that is not folded in; names the epoch |
+//! | 28 | 8 | start | first offset of the log that it may refer to |
+//! | 36 | 8 | digest | of the state at B |
 //!
 //! The state follows, in this order, each list behind its count (8 bytes):
 //!
@@ -21,7 +18,7 @@
 //! | groups | name text, settings |
 //! | offsets | group text, topic text, queue 4, offset 8 |
 //! | voids | position 8 |
-//! | cancelled | schedule offset 8, owner time 8 |
+//! | cancelled | schedule offset 8, due 8 |
 //! | timers in the log | schedule offset 8, due 8, size 4 |
 //! | buckets | segment 8, entries 4, bitmap of the pending ones |
 //! | last segment digest | has 1, end 8, digest 8 |
@@ -33,7 +30,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bucket::Bucket;
 use crate::codec::{Malformed, Reader, Writer, fill};
-use crate::error::{Error, ErrorKind, Result};
+use crate::envelope::{Envelope, HEAD_BYTES};
+use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::planted::{self, Bug};
 use crate::settings::{GroupConfig, TopicConfig};
@@ -43,22 +41,19 @@ use crate::views::{Place, Timers, Views};
 pub const MAGIC: u32 = u32::from_be_bytes(*b"MSB1");
 /// The format version of bases.
 pub const VERSION: u32 = 1;
-/// Bytes of the header.
-pub const HEADER_BYTES: usize = 48;
+/// Bytes of the header, envelope included.
+pub const HEADER_BYTES: usize = 44;
+/// The longest base, bytes: it is read into memory whole.
+pub const BASE_BYTES_MAX: u64 = 1 << 32;
 
-/// `(field, offset, size)` of the header, in order.
-pub const HEADER_FIELDS: &[(&str, usize, usize)] = &[
-    ("magic", 0, 4),
-    ("version", 4, 4),
-    ("checksum", 8, 4),
-    ("reserved", 12, 4),
-    ("length", 16, 8),
-    ("B", 24, 8),
-    ("start", 32, 8),
-    ("digest", 40, 8),
-];
+/// `(field, offset, size)` of the header behind the envelope's head, in order.
+pub const HEADER_FIELDS: &[(&str, usize, usize)] = &[("B", 20, 8), ("start", 28, 8), ("digest", 36, 8)];
 
-const _: () = assert!(fill(HEADER_FIELDS, HEADER_BYTES));
+const _: () = assert!(fill(HEADER_FIELDS, HEAD_BYTES, HEADER_BYTES));
+
+/// What a base is wrapped in.
+pub const ENVELOPE: Envelope<'_> =
+    Envelope { what: "base", magic: MAGIC, version: VERSION, bytes_max: BASE_BYTES_MAX };
 
 /// A base that is ready to be written.
 #[derive(Debug, Clone)]
@@ -146,12 +141,16 @@ impl Views {
         }
         let (at, digest) = self.segment_digest.unwrap_or_default();
         out.u8(u8::from(self.segment_digest.is_some())).u64(at.0).u64(digest);
-        let mut tail = Writer::default();
-        tail.u32(0).u64((out.0.len() + 24) as u64).bytes(&out.0);
-        let mut bytes = Writer::default();
-        bytes.u32(MAGIC).u32(VERSION).u32(crc32c::crc32c(&tail.0)).bytes(&tail.0);
+        let bytes = ENVELOPE.seal(&out.0);
+        if bytes.len() as u64 > BASE_BYTES_MAX {
+            tracing::error!(
+                bytes = bytes.len(),
+                "the state is too large for a base; the log cannot be trimmed"
+            );
+            return None;
+        }
         let buckets = bitmaps.into_keys().collect();
-        Some(Snapshot { at: self.applied, start: self.start, buckets, bytes: bytes.0 })
+        Some(Snapshot { at: self.applied, start: self.start, buckets, bytes })
     }
 
     /// Uses a bucket for the timers that pend in it.
@@ -182,25 +181,9 @@ impl Views {
     /// The state of a base; the buckets it names must be among `buckets`.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] naming the check, [`ErrorKind::Version`], or a bucket's error.
+    /// As [`Envelope::open`]; `Corrupt` too if the state is malformed or has another digest; or a bucket's error.
     pub fn thaw(bytes: &[u8], buckets: &Buckets, now_ms: i64) -> Result<Self> {
-        let mut r = Reader::new(bytes);
-        let (magic, version, sum) =
-            (|| Ok((r.u32()?, r.u32()?, r.u32()?)))().map_err(|Malformed| corrupt("cut short"))?;
-        if magic != MAGIC {
-            return Err(corrupt("wrong magic"));
-        }
-        if version != VERSION {
-            let text = format!("base of format version {version}, this build knows {VERSION}");
-            return Err(Error::new(ErrorKind::Version, text));
-        }
-        let len = Reader::new(r.rest().get(4..).unwrap_or_default()).u64().unwrap_or(0);
-        let checked = usize::try_from(len).ok().and_then(|len| bytes.get(12..len));
-        let checked = checked.ok_or_else(|| corrupt("length differs"))?;
-        if crc32c::crc32c(checked) != sum {
-            return Err(corrupt("checksum differs"));
-        }
-        let mut r = Reader::new(checked.get(12..).unwrap_or_default());
+        let mut r = Reader::new(ENVELOPE.open(bytes)?);
         let mut views = Self::empty(now_ms);
         let digest = views.decode(&mut r, buckets).map_err(|e| e.unwrap_or_else(|| corrupt("malformed")))?;
         if views.digest() != digest {
@@ -301,7 +284,7 @@ impl Views {
 }
 
 fn corrupt(what: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("base: {what}"))
+    ENVELOPE.corrupt(what)
 }
 
 #[cfg(test)]
@@ -322,10 +305,7 @@ mod tests {
         let mut bad = base.clone();
         bad[list..list + 8].copy_from_slice(&2_u64.to_be_bytes());
         bad.splice(list + 28..list + 28, timer);
-        let len = bad.len() as u64;
-        bad[16..24].copy_from_slice(&len.to_be_bytes());
-        let sum = crc32c::crc32c(&bad[12..]);
-        bad[8..12].copy_from_slice(&sum.to_be_bytes());
+        let bad = ENVELOPE.seal(&bad[HEAD_BYTES..]);
         let error = Views::thaw(&bad, &Buckets::new(), 0).unwrap_err();
         assert!(error.to_string().contains("malformed"), "{error}");
     }

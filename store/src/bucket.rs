@@ -1,13 +1,12 @@
 //! A due bucket: the bodies of timers that outlive their segment, copied out of it when it was sealed.
 //!
+//! An [envelope](crate::envelope) around header and directory; the records behind them have checksums of their own.
+//!
 //! | offset | size | field | meaning |
 //! |---|---|---|---|
-//! | 0 | 4 | magic | `MSD1` |
-//! | 4 | 4 | version | 1 |
-//! | 8 | 4 | checksum | CRC-32C of the rest of the header and of the directory |
-//! | 12 | 4 | entries | how many timers |
-//! | 16 | 8 | segment | first offset of the segment that they were scheduled in |
-//! | 24 | 8 | length | bytes of the whole stream |
+//! | 20 | 4 | entries | how many timers |
+//! | 24 | 8 | segment | first offset of the segment that they were scheduled in |
+//! | 32 | 8 | stream length | bytes of the whole stream, records included |
 //!
 //! The directory follows, 32 bytes an entry in order of (due, schedule offset), then the records.
 //!
@@ -25,32 +24,35 @@ use backends::StreamReader;
 use bytes::Bytes;
 
 use crate::codec::{Malformed, Reader, Writer, fill};
-use crate::error::{Error, ErrorKind, Result};
+use crate::envelope::{Envelope, HEAD_BYTES};
+use crate::error::{Error, Result};
 use crate::offset::Offset;
+use crate::record::layout::RECORD_BYTES_MAX;
 
 /// `MSD1`.
 pub const MAGIC: u32 = u32::from_be_bytes(*b"MSD1");
 /// The format version of buckets.
 pub const VERSION: u32 = 1;
-/// Bytes of the header.
-pub const HEADER_BYTES: usize = 32;
+/// Bytes of the header, envelope included.
+pub const HEADER_BYTES: usize = 40;
 /// Bytes of a directory entry.
 pub const ENTRY_BYTES: usize = 32;
 
-/// `(field, offset, size)` of the header, in order.
-pub const HEADER_FIELDS: &[(&str, usize, usize)] = &[
-    ("magic", 0, 4),
-    ("version", 4, 4),
-    ("checksum", 8, 4),
-    ("entries", 12, 4),
-    ("segment", 16, 8),
-    ("length", 24, 8),
-];
+/// Header and directory together, bytes at most: they are read into memory whole.
+pub const DIRECTORY_BYTES_MAX: u64 = 1 << 30;
+
+/// `(field, offset, size)` of the header behind the envelope's head, in order.
+pub const HEADER_FIELDS: &[(&str, usize, usize)] =
+    &[("entries", 20, 4), ("segment", 24, 8), ("stream length", 32, 8)];
 /// `(field, offset, size)` of a directory entry, in order.
 pub const ENTRY_FIELDS: &[(&str, usize, usize)] =
     &[("due", 0, 8), ("schedule", 8, 8), ("position", 16, 8), ("size", 24, 4), ("checksum", 28, 4)];
 
-const _: () = assert!(fill(HEADER_FIELDS, HEADER_BYTES) && fill(ENTRY_FIELDS, ENTRY_BYTES));
+const _: () = assert!(fill(HEADER_FIELDS, HEAD_BYTES, HEADER_BYTES) && fill(ENTRY_FIELDS, 0, ENTRY_BYTES));
+
+/// What header and directory are wrapped in.
+pub const ENVELOPE: Envelope<'_> =
+    Envelope { what: "due bucket", magic: MAGIC, version: VERSION, bytes_max: DIRECTORY_BYTES_MAX };
 
 /// One timer of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,12 +81,11 @@ pub fn encode(segment: Offset, mut timers: Vec<(i64, Offset, Bytes)>) -> Vec<u8>
         rest.i64(*due).u64(schedule.0).u64(position).u32(size).u32(crc32c::crc32c(record));
         position += u64::from(size);
     }
-    let mut out = Writer::default();
-    out.u32(MAGIC).u32(VERSION).u32(crc32c::crc32c(&rest.0)).bytes(&rest.0);
+    let mut out = ENVELOPE.seal(&rest.0);
     for (_, _, record) in &timers {
-        out.bytes(record);
+        out.extend_from_slice(record);
     }
-    out.0
+    out
 }
 
 /// A bucket that can be read.
@@ -101,30 +102,18 @@ impl Bucket {
     /// Opens a bucket and checks its header and directory.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] naming the check, [`ErrorKind::Version`], or the medium's.
+    /// As [`Envelope::open`]; `Corrupt` too if a length differs; or the medium's.
     pub fn open(reader: Arc<dyn StreamReader>) -> Result<Self> {
-        let len = reader.published();
-        let head = read(&reader, 0, HEADER_BYTES as u64)?;
-        let fields = (|| {
-            let mut r = Reader::new(&head);
-            Ok::<_, Malformed>((r.u32()?, r.u32()?, r.u32()?, r.u32()?, r.u64()?, r.u64()?))
-        })();
-        let Ok((magic, version, sum, entries, segment, total)) = fields else {
-            return Err(corrupt("header cut short"));
-        };
-        if magic != MAGIC {
-            return Err(corrupt("wrong magic"));
+        let head = read(&reader, 0, HEAD_BYTES as u64)?;
+        let checked = read(&reader, 0, ENVELOPE.length(&head)?)?;
+        let mut r = Reader::new(ENVELOPE.open(&checked)?);
+        let fields = (|| Ok::<_, Malformed>((r.u32()?, r.u64()?, r.u64()?)))();
+        let (entries, segment, stream_len) = fields.map_err(|Malformed| corrupt("header cut short"))?;
+        if r.rest().len() as u64 != u64::from(entries) * ENTRY_BYTES as u64 {
+            return Err(corrupt("length of the directory differs"));
         }
-        if version != VERSION {
-            return Err(Error::new(ErrorKind::Version, format!("due bucket of version {version}")));
-        }
-        let directory_end = HEADER_BYTES as u64 + u64::from(entries) * ENTRY_BYTES as u64;
-        if total > len || directory_end > total {
-            return Err(corrupt("length differs"));
-        }
-        let checked = read(&reader, 12, directory_end - 12)?;
-        if crc32c::crc32c(&checked) != sum {
-            return Err(corrupt("directory checksum differs"));
+        if stream_len != reader.published() {
+            return Err(corrupt("length of the stream differs"));
         }
         Ok(Self { segment: Offset(segment), entries, reader })
     }
@@ -140,17 +129,28 @@ impl Bucket {
         Ok(entries.collect())
     }
 
-    /// The record of the timer in `slot`, checked.
+    /// What the directory says of the timer in `slot`.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if it fails its checksum, or the medium's.
-    pub fn record(&self, slot: u32) -> Result<Bytes> {
+    /// `Corrupt` if there is no such slot, or the medium's.
+    pub fn entry(&self, slot: u32) -> Result<Entry> {
         if slot >= self.entries {
             return Err(corrupt("no such slot"));
         }
         let at = HEADER_BYTES as u64 + u64::from(slot) * ENTRY_BYTES as u64;
-        let head = read(&self.reader, at, ENTRY_BYTES as u64)?;
-        let entry = entry(&mut Reader::new(&head)).map_err(|Malformed| corrupt("entry cut short"))?;
+        let bytes = read(&self.reader, at, ENTRY_BYTES as u64)?;
+        entry(&mut Reader::new(&bytes)).map_err(|Malformed| corrupt("entry cut short"))
+    }
+
+    /// The record of the timer in `slot`, checked.
+    ///
+    /// # Errors
+    /// `Corrupt` if it fails its checksum, or the medium's.
+    pub fn record(&self, slot: u32) -> Result<Bytes> {
+        let entry = self.entry(slot)?;
+        if entry.size as usize > RECORD_BYTES_MAX {
+            return Err(corrupt("length of a record").at(entry.schedule));
+        }
         let record = read(&self.reader, entry.position, u64::from(entry.size))?;
         if crc32c::crc32c(&record) != entry.checksum {
             return Err(corrupt("record checksum differs").at(entry.schedule));
@@ -176,5 +176,5 @@ fn read(reader: &Arc<dyn StreamReader>, at: u64, len: u64) -> Result<Bytes> {
 }
 
 fn corrupt(what: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("due bucket: {what}"))
+    ENVELOPE.corrupt(what)
 }

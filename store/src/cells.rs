@@ -1,53 +1,41 @@
 //! The three cells of a store: identity, epoch, checkpoint.
 //!
-//! All start alike:
+//! Each is an [envelope](crate::envelope). The identity goes on with:
 //!
 //! | offset | size | field | meaning |
 //! |---|---|---|---|
-//! | 0 | 4 | magic | `MSI1` identity, `MSE1` epoch, `MSC1` checkpoint |
-//! | 4 | 4 | version | 1 |
-//! | 8 | 4 | checksum | CRC-32C of everything behind this field |
-//!
-//! The identity goes on with:
-//!
-//! | offset | size | field | meaning |
-//! |---|---|---|---|
-//! | 12 | 8 | secret | the log's 64 random bits |
-//! | 20 | 8 | created | wall milliseconds |
+//! | 20 | 8 | secret | the log's 64 random bits |
+//! | 28 | 8 | created | wall milliseconds |
 //!
 //! The epoch:
 //!
 //! | offset | size | field | meaning |
 //! |---|---|---|---|
-//! | 12 | 4 | epoch | its number, from 1 |
-//! | 16 | 8 | node | the node that owns it |
-//! | 24 | 1 | commit rule | 0 appended, 1 flushed |
-//! | 25 | 16 | boot id | the boot of the machine in which it was opened |
-//! | 41 | 1 | clean | 1 if the store was closed in order |
-//! | 42 | 4 | queue skips | what the epoch's opening frame names |
+//! | 20 | 4 | epoch | its number, from 1 |
+//! | 24 | 8 | node | the node that owns it |
+//! | 32 | 1 | commit rule | 0 appended, 1 flushed |
+//! | 33 | 16 | boot id | the boot of the machine in which it was opened |
+//! | 49 | 1 | clean | 1 if the store was closed in order |
+//! | 50 | 4 | queue skips | what the epoch's opening frame names |
 //!
 //! The checkpoint:
 //!
 //! | offset | size | field | meaning |
 //! |---|---|---|---|
-//! | 12 | 8 | flushed | first offset not known to be durable |
+//! | 20 | 8 | flushed | first offset not known to be durable |
 
 use backends::Backend;
 
-use crate::codec::{Malformed, Reader, Writer, fill};
-use crate::error::{Error, ErrorKind, Result};
+use crate::codec::{Malformed, Reader, Writer};
+use crate::envelope::{Envelope, HEAD_BYTES};
+use crate::error::{Error, Result};
 use crate::naming::{self, cell};
 use crate::offset::{Epoch, Offset};
 
 /// The format version of the store's cells.
 pub const VERSION: u32 = 1;
-/// Bytes in front of a cell's payload.
-pub const HEAD_BYTES: usize = 12;
-
-/// `(field, offset, size)` of what all cells start with, in order.
-pub const HEAD_FIELDS: &[(&str, usize, usize)] = &[("magic", 0, 4), ("version", 4, 4), ("checksum", 8, 4)];
-
-const _: () = assert!(fill(HEAD_FIELDS, HEAD_BYTES));
+/// The longest cell of any version, bytes.
+pub const CELL_BYTES_MAX: u64 = 4096;
 
 /// Who the store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +91,7 @@ pub trait CellValue: Sized {
 impl CellValue for Identity {
     const NAME: &'static str = naming::IDENTITY;
     const MAGIC: u32 = u32::from_be_bytes(*b"MSI1");
-    const FIELDS: &'static [(&'static str, usize, usize)] = &[("secret", 12, 8), ("created", 20, 8)];
+    const FIELDS: &'static [(&'static str, usize, usize)] = &[("secret", 20, 8), ("created", 28, 8)];
     const PAYLOAD_BYTES: usize = 16;
     #[allow(private_interfaces, reason = "codecs stay inside the crate")]
     fn put(&self, out: &mut Writer) {
@@ -119,12 +107,12 @@ impl CellValue for EpochRecord {
     const NAME: &'static str = naming::EPOCH;
     const MAGIC: u32 = u32::from_be_bytes(*b"MSE1");
     const FIELDS: &'static [(&'static str, usize, usize)] = &[
-        ("epoch", 12, 4),
-        ("node", 16, 8),
-        ("commit rule", 24, 1),
-        ("boot id", 25, 16),
-        ("clean", 41, 1),
-        ("queue skips", 42, 4),
+        ("epoch", 20, 4),
+        ("node", 24, 8),
+        ("commit rule", 32, 1),
+        ("boot id", 33, 16),
+        ("clean", 49, 1),
+        ("queue skips", 50, 4),
     ];
     const PAYLOAD_BYTES: usize = 34;
     #[allow(private_interfaces, reason = "codecs stay inside the crate")]
@@ -148,7 +136,7 @@ impl CellValue for EpochRecord {
 impl CellValue for Checkpoint {
     const NAME: &'static str = naming::CHECKPOINT;
     const MAGIC: u32 = u32::from_be_bytes(*b"MSC1");
-    const FIELDS: &'static [(&'static str, usize, usize)] = &[("flushed", 12, 8)];
+    const FIELDS: &'static [(&'static str, usize, usize)] = &[("flushed", 20, 8)];
     const PAYLOAD_BYTES: usize = 8;
     #[allow(private_interfaces, reason = "codecs stay inside the crate")]
     fn put(&self, out: &mut Writer) {
@@ -165,35 +153,29 @@ impl CellValue for Checkpoint {
 pub fn encode<V: CellValue>(value: &V) -> Vec<u8> {
     let mut payload = Writer::default();
     value.put(&mut payload);
-    let mut out = Writer::default();
-    out.u32(V::MAGIC).u32(VERSION).u32(crc32c::crc32c(&payload.0)).bytes(&payload.0);
-    out.0
+    envelope::<V>(&what::<V>()).seal(&payload.0)
 }
 
 /// The value of a cell's bytes.
 ///
 /// # Errors
-/// [`ErrorKind::Version`] for another version, [`ErrorKind::Corrupt`] for anything else; both name the cell.
+/// As [`Envelope::open`]; `Corrupt` too if the length is another. All name the cell.
 pub fn decode<V: CellValue>(bytes: &[u8]) -> Result<V> {
-    let corrupt = |what: &str| Error::new(ErrorKind::Corrupt, format!("cell `{}`: {what}", V::NAME));
-    let mut r = Reader::new(bytes);
-    let head = (|| Ok::<_, Malformed>((r.u32()?, r.u32()?, r.u32()?)))();
-    let Ok((magic, version, sum)) = head else {
-        return Err(corrupt("cut short"));
-    };
-    if magic != V::MAGIC {
-        return Err(corrupt("this is no such cell (wrong magic)"));
-    }
-    if version != VERSION {
-        let text = format!("cell `{}` has format version {version}, this build knows {VERSION}", V::NAME);
-        return Err(Error::new(ErrorKind::Version, text));
-    }
-    if crc32c::crc32c(r.rest()) != sum {
-        return Err(corrupt("checksum differs"));
-    }
-    let value = V::get(&mut r).map_err(|Malformed| corrupt("malformed"))?;
-    r.end().map_err(|Malformed| corrupt("too long"))?;
+    let what = what::<V>();
+    let envelope = envelope::<V>(&what);
+    let mut r = Reader::new(envelope.open(bytes)?);
+    let value = V::get(&mut r).map_err(|Malformed| envelope.corrupt("malformed"))?;
+    let whole = bytes.len() == HEAD_BYTES + V::PAYLOAD_BYTES;
+    r.end().ok().filter(|()| whole).ok_or_else(|| envelope.corrupt("too long"))?;
     Ok(value)
+}
+
+fn what<V: CellValue>() -> String {
+    format!("cell `{}`", V::NAME)
+}
+
+fn envelope<V: CellValue>(what: &str) -> Envelope<'_> {
+    Envelope { what, magic: V::MAGIC, version: VERSION, bytes_max: CELL_BYTES_MAX }
 }
 
 /// Reads a cell.
@@ -222,27 +204,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_read_back_and_damage_is_told() {
+    fn cells_read_back_and_are_their_own_kind() {
         let record =
             EpochRecord { epoch: Epoch(7), node: 1, commit_rule: 1, boot_id: 5, clean: true, queue_skips: 2 };
         let bytes = encode(&record);
         assert_eq!(bytes.len(), HEAD_BYTES + EpochRecord::PAYLOAD_BYTES);
         assert_eq!(decode::<EpochRecord>(&bytes).unwrap(), record);
-        for i in 0..bytes.len() {
-            let mut bad = bytes.clone();
-            bad[i] ^= 1;
-            let kind = decode::<EpochRecord>(&bad).unwrap_err().kind();
-            let version_field = (4..8).contains(&i);
-            assert_eq!(kind, if version_field { ErrorKind::Version } else { ErrorKind::Corrupt }, "byte {i}");
-        }
         assert!(decode::<EpochRecord>(&bytes[..bytes.len() - 1]).is_err());
-        assert!(decode::<Checkpoint>(&bytes).is_err());
+        assert!(decode::<EpochRecord>(&[&bytes[..], &[0]].concat()).is_err());
+        let error = decode::<Checkpoint>(&bytes).unwrap_err();
+        assert_eq!(error.to_string(), "cell `checkpoint`: wrong magic");
     }
 
     #[test]
     fn golden_bytes() {
         let bytes = encode(&Checkpoint { flushed: Offset(0x0102_0304_0506_0708) });
-        assert_eq!(&bytes[..8], b"MSC1\0\0\0\x01");
-        assert_eq!(&bytes[12..], [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(&bytes[..16], b"MSC1\0\0\0\x01\0\0\0\0\0\0\0\x1c");
+        assert_eq!(&bytes[20..], [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 }

@@ -2,9 +2,9 @@
 
 use byteorder::{BigEndian, ByteOrder};
 
-/// Whether fields follow each other without a gap and fill `bytes`.
-pub(crate) const fn fill(fields: &[(&str, usize, usize)], bytes: usize) -> bool {
-    let mut end = 0;
+/// Whether fields follow each other from `start` on without a gap, and end at `bytes`.
+pub(crate) const fn fill(fields: &[(&str, usize, usize)], start: usize, bytes: usize) -> bool {
+    let mut end = start;
     let mut i = 0;
     while i < fields.len() {
         if fields[i].1 != end {

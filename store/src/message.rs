@@ -157,8 +157,13 @@ pub enum Cancel {
     /// The timer was pending, or was cancelled before; it does not fire.
     Cancelled,
     /// It fired.
-    AlreadyFired,
-    /// The log holds no such timer.
+    AlreadyFired {
+        /// The owner's time when it did, milliseconds since the Unix epoch: the store time of its message. `None` if
+        /// that is not found among the first 16,000 messages of its queue that were stored when it was due or later,
+        /// or if its topic is gone.
+        at_ms: Option<i64>,
+    },
+    /// The log holds no timer of this handle.
     NotFound,
 }
 

@@ -11,7 +11,7 @@ use crate::frame::Wait;
 use crate::offset::Offset;
 use crate::shell::Core;
 
-type Answer<T> = Box<dyn FnOnce() -> T + Send>;
+type Answer<T> = Box<dyn FnOnce() -> Result<T> + Send>;
 
 /// The outcome of an append, once it is as safe as was asked for. Block on it or await it, on any runtime.
 ///
@@ -40,7 +40,7 @@ impl<T> Pending<T> {
     }
 
     /// The value is what `answer` gives once the wait is over.
-    pub(crate) fn answered_by(mut self, answer: impl FnOnce() -> T + Send + 'static) -> Self {
+    pub(crate) fn answered_by(mut self, answer: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
         self.answer = Some(Box::new(answer));
         self
     }
@@ -71,7 +71,7 @@ impl<T> Pending<T> {
     /// The wait itself.
     pub fn try_take(mut self) -> std::result::Result<Result<T>, Self> {
         match self.is_ready() {
-            Ok(true) => Ok(Ok(self.take())),
+            Ok(true) => Ok(self.take()),
             Err(error) => Ok(Err(error)),
             Ok(false) => Err(self),
         }
@@ -87,14 +87,14 @@ impl<T> Pending<T> {
         if let Some(core) = &self.core {
             core.wait(self.wait, self.end)?;
         }
-        Ok(self.take())
+        self.take()
     }
 
     #[inline]
-    fn take(&mut self) -> T {
+    fn take(&mut self) -> Result<T> {
         match (self.answer.take(), self.value.take()) {
             (Some(answer), _) => answer(),
-            (None, Some(value)) => value,
+            (None, Some(value)) => Ok(value),
             (None, None) => panic!("a wait was polled after it was over"),
         }
     }
@@ -107,7 +107,7 @@ impl<T: Unpin> Future for Pending<T> {
         let this = self.get_mut();
         for told in [false, true] {
             match this.is_ready() {
-                Ok(true) => return Poll::Ready(Ok(this.take())),
+                Ok(true) => return Poll::Ready(this.take()),
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(false) => {}
             }

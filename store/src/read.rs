@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::views::Located;
 
 /// Units looked at in one read, at most.
-const SCAN_MAX: usize = 16_000;
+pub(crate) const SCAN_MAX: usize = 16_000;
 
 /// What to read.
 #[derive(Debug, Clone, Copy)]
@@ -209,10 +209,12 @@ impl Store {
     /// [`ErrorKind::NotFound`] for anything else, or the log's errors.
     pub fn record_at(&self, offset: Offset) -> Result<Bytes> {
         let unknown = || Error::new(ErrorKind::NotFound, "no message stands at this offset").at(offset);
-        let log = &self.core().log;
-        let size = log.slice(offset, 4).map_err(|_| unknown())?;
-        let size = size.first_chunk::<4>().map_or(0, |b| u32::from_be_bytes(*b));
-        let record = log.slice(offset, u64::from(size)).map_err(|_| unknown())?;
+        let slice = |len| match self.core().log.slice(offset, len) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(unknown()),
+            other => other,
+        };
+        let size = slice(4)?.first_chunk::<4>().map_or(0, |b| u32::from_be_bytes(*b));
+        let record = slice(u64::from(size))?;
         let parsed = Record::parse(&record).map_err(|_| unknown())?;
         let batch =
             self.units(parsed.topic(), parsed.queue(), parsed.queue_offset(), 1)?.ok_or_else(unknown)?;

@@ -1,8 +1,8 @@
 //! Opening a store: what is there, where the log ends, and what state it folds into.
 //!
-//! In this order: lock, identity, epoch, buckets and bases, the list of streams, index headers, a walk from
-//! the first segment without index file, the durable mark, rewrite and flush, apply, cut and seal and index.
-//! The epoch of this run is opened later, by the first append.
+//! In this order: lock, identity, epoch, buckets and bases, the list of streams, index headers, a walk over what is
+//! folded in or has no index file, the durable mark, rewrite and flush, apply, cut and seal and index. The epoch of
+//! this run is opened later, by the first append.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -18,11 +18,12 @@ use crate::commitlog::scan::{self, Behind, Walk};
 use crate::commitlog::{Log, Segment};
 use crate::engine::{FoundFiles, Generation, InMemory, build_index, index_segment};
 use crate::error::{Error, ErrorKind, Result};
+use crate::frame::Frame;
 use crate::index::IndexFile;
 use crate::naming::StreamKind;
 use crate::offset::{Epoch, Offset};
 use crate::planted::{self, Bug};
-use crate::views::Views;
+use crate::views::{BadApply, Views};
 
 /// What an open found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,11 +65,20 @@ pub(crate) struct Opened {
 /// The streams that were found, by kind.
 #[derive(Default)]
 struct Found {
-    segments: Vec<(Offset, bool)>,
+    segments: Vec<FoundSegment>,
     /// Whether each is sealed; one that is not was being written when the process ended.
     indexes: BTreeMap<Offset, bool>,
     buckets: BTreeMap<Offset, bool>,
     bases: Vec<u64>,
+}
+
+/// A segment's stream.
+#[derive(Clone, Copy)]
+struct FoundSegment {
+    start: Offset,
+    sealed: bool,
+    /// Where its readable bytes end.
+    end: Offset,
 }
 
 /// The log as it was found.
@@ -86,10 +96,9 @@ struct ChainSegment {
     start: Offset,
     end: Offset,
     sealed: bool,
-    /// Where its stream ends, if that is sealed.
-    sealed_end: Offset,
     index: Option<IndexFile>,
-    walked: bool,
+    /// Whether all its frames were checked.
+    checked: bool,
 }
 
 /// Opens what `backend` holds.
@@ -120,7 +129,10 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
     opening.judge(&chain, checkpoint.max(views.applied));
     let segments = opening.settle(&chain)?;
     let log = Arc::new(Log::new(identity.secret, segments));
-    opening.report.applied_frames = views.replay(&log, chain.end)?;
+    let base = views.applied;
+    let above = |s: &Segment| s.start.plus(s.len_bytes()).0.saturating_sub(base.max(s.start).0);
+    let mut progress = Progress::new("applied", log.segments().iter().map(|segment| above(segment)));
+    opening.report.applied_frames = views.replay(&log, chain.end, |bytes| progress.done(bytes))?;
     let sealed = opening.serve(&log, chain, &mut views)?;
     let garbage = opening.garbage(&log, &generations);
     let (next_epoch, queue_skips) = opening.epoch(epoch, clock.boot_id(), &views);
@@ -136,7 +148,9 @@ fn find(backend: &dyn Backend) -> Result<Found> {
     let mut found = Found::default();
     for info in list {
         match StreamKind::parse(&info.name) {
-            Some(StreamKind::Segment(at)) => found.segments.push((at, info.sealed)),
+            Some(StreamKind::Segment(start)) => {
+                found.segments.push(FoundSegment { start, sealed: info.sealed, end: start.plus(info.len) });
+            }
             Some(StreamKind::Index(at)) => drop(found.indexes.insert(at, info.sealed)),
             Some(StreamKind::Bucket(at)) => drop(found.buckets.insert(at, info.sealed)),
             Some(StreamKind::Base(number)) => found.bases.push(number),
@@ -144,7 +158,7 @@ fn find(backend: &dyn Backend) -> Result<Found> {
             None => tracing::warn!(name = %info.name, "a stream that this version does not know; left alone"),
         }
     }
-    found.segments.sort_unstable();
+    found.segments.sort_unstable_by_key(|segment| segment.start);
     found.bases.sort_unstable();
     Ok(found)
 }
@@ -176,6 +190,27 @@ fn open_buckets(backend: &dyn Backend, found: &BTreeMap<Offset, bool>) -> Result
         }
     }
     Ok(buckets)
+}
+
+/// How far one part of an open got, told to whoever watches the events.
+struct Progress {
+    part: &'static str,
+    done_bytes: u64,
+    to_do_bytes: u64,
+}
+
+impl Progress {
+    fn new(part: &'static str, bytes: impl Iterator<Item = u64>) -> Self {
+        Self { part, done_bytes: 0, to_do_bytes: bytes.sum() }
+    }
+
+    fn done(&mut self, bytes: u64) {
+        if bytes > 0 {
+            self.done_bytes += bytes;
+            let Self { part, done_bytes, to_do_bytes } = self;
+            tracing::info!(part, done_bytes, to_do_bytes, "recovering");
+        }
+    }
 }
 
 /// What an open works with.
@@ -222,50 +257,67 @@ impl Opening<'_> {
     fn chain(&mut self, views: &Views, generations: &VecDeque<Generation>) -> Result<Chain> {
         let mut chain = Chain { end: views.start, ..Chain::default() };
         let oldest = generations.front().map_or(views.start, |g| g.start);
-        let starts: Vec<(Offset, bool)> = self.found.segments.clone();
-        let at = |start: Offset| starts.iter().position(|(s, _)| *s == start);
+        let found = self.found.segments.clone();
+        let at = |start: Offset| found.iter().position(|s| s.start == start);
         let mut next = if views.start == Offset(0) {
-            self.successor(Offset(0), &starts)?
+            self.successor(Offset(0), &found)?
         } else {
             at(oldest).or_else(|| at(views.start))
         };
         if next.is_none() && views.start == Offset(0) {
-            next = self.headless(&starts)?;
+            next = self.headless(&found)?;
         }
+        let rest = next.map_or(&[][..], |i| &found[i..]);
+        let mut progress = Progress::new("checked", rest.iter().map(|s| self.to_walk(s, views.applied)));
         while let Some(i) = next {
-            let (start, sealed) = starts[i];
-            let sealed_end = start.plus(self.reader(StreamKind::Segment(start))?.published());
-            let segment = match self.indexed(start, sealed) {
-                Some((index, end)) => {
-                    ChainSegment { start, end, sealed, sealed_end, index: Some(index), walked: false }
-                }
-                None => {
-                    let walk = self.walk(start)?;
-                    chain.flushed = chain.flushed.max(walk.flushed);
-                    if walk.frames == 0 {
-                        break;
-                    }
-                    chain.bad = walk.bad.map(|_| (start, walk));
-                    ChainSegment { start, end: walk.end, sealed, sealed_end, index: None, walked: true }
-                }
-            };
+            chain.bad = None;
+            let Some(segment) = self.segment(&found[i], views.applied, &mut chain)? else { break };
+            progress.done(self.to_walk(&found[i], views.applied));
             chain.end = segment.end;
             chain.segments.push(segment);
-            let later = starts.get(i + 1..).unwrap_or_default();
+            let later = found.get(i + 1..).unwrap_or_default();
             next = self.successor(chain.end, later)?.map(|n| i + 1 + n);
-            if next.is_some() {
-                chain.bad = None;
-            }
         }
         Ok(chain)
     }
 
+    /// Bytes of a segment that are walked: all that have no index file, and those that are folded into the state.
+    /// The rest is checked before it is first read.
+    fn to_walk(&self, found: &FoundSegment, base: Offset) -> u64 {
+        let indexed = found.sealed && self.found.indexes.get(&found.start) == Some(&true);
+        found.end.0 - if indexed { base.clamp(found.start, found.end).0 } else { found.start.0 }
+    }
+
+    /// The next segment of the chain; `None` if not even its first frame is good.
+    fn segment(
+        &mut self,
+        found: &FoundSegment,
+        base: Offset,
+        chain: &mut Chain,
+    ) -> Result<Option<ChainSegment>> {
+        let FoundSegment { start, sealed, .. } = *found;
+        if let Some((index, end)) = self.indexed(found) {
+            let from = base.clamp(start, end);
+            let sound = from == end || self.walk(start, from, chain)?.bad.is_none();
+            if sound {
+                let checked = from == start;
+                return Ok(Some(ChainSegment { start, end, sealed, index: Some(index), checked }));
+            }
+        }
+        let walk = self.walk(start, start, chain)?;
+        if walk.frames == 0 {
+            return Ok(None);
+        }
+        chain.bad = walk.bad.map(|_| (start, walk));
+        Ok(Some(ChainSegment { start, end: walk.end, sealed, index: None, checked: true }))
+    }
+
     /// No base and no first segment: what is left of a log whose bases are all lost.
-    fn headless(&mut self, starts: &[(Offset, bool)]) -> Result<Option<usize>> {
+    fn headless(&mut self, found: &[FoundSegment]) -> Result<Option<usize>> {
         if self.found.bases.is_empty() {
             return Ok(None);
         }
-        for (i, (start, _)) in starts.iter().enumerate() {
+        for (i, FoundSegment { start, .. }) in found.iter().enumerate() {
             if scan::previous_end(&self.bytes(*start)?, self.secret, *start).is_some() {
                 let text = "no base generation can be read and the log's first frames were trimmed; \
                             the state is incomplete, repair it from a replica";
@@ -277,8 +329,8 @@ impl Opening<'_> {
     }
 
     /// The segment whose first frame says that the log before it ended at `end`.
-    fn successor(&self, end: Offset, later: &[(Offset, bool)]) -> Result<Option<usize>> {
-        for (i, (start, _)) in later.iter().enumerate() {
+    fn successor(&self, end: Offset, later: &[FoundSegment]) -> Result<Option<usize>> {
+        for (i, FoundSegment { start, .. }) in later.iter().enumerate() {
             let named = scan::previous_end(&self.bytes(*start)?, self.secret, *start);
             let hole = planted::is(Bug::HoleTakenForRoll) && named.is_some_and(|named| named >= end);
             if named == Some(end) || hole {
@@ -295,23 +347,29 @@ impl Opening<'_> {
     }
 
     /// A sealed segment's index file, if it is there and fits.
-    fn indexed(&self, start: Offset, sealed: bool) -> Option<(IndexFile, Offset)> {
+    fn indexed(&self, found: &FoundSegment) -> Option<(IndexFile, Offset)> {
+        let FoundSegment { start, sealed, end } = *found;
         self.found.indexes.get(&start).filter(|whole| sealed && **whole)?;
         let kind = StreamKind::Index(start);
         let index = IndexFile::open(self.reader(kind).ok()?)
             .inspect_err(|error| tracing::warn!(segment = %start, %error, "an index file is built again"))
             .ok()?;
-        let end = Offset(index.header().segment_end);
-        let len = self.reader(StreamKind::Segment(start)).ok()?.published();
-        (index.header().segment_start == start.0 && end == start.plus(len)).then_some((index, end))
+        let header = index.header();
+        (header.segment_start == start.0 && header.segment_end == end.0).then_some((index, end))
     }
 
-    fn walk(&mut self, start: Offset) -> Result<Walk> {
+    /// Walks the frames of the segment `start` from `from` on.
+    fn walk(&mut self, start: Offset, from: Offset, chain: &mut Chain) -> Result<Walk> {
         let bytes = self.bytes(start)?;
-        let walk = scan::walk(&bytes, self.secret, start);
+        let skip = usize::try_from(from.0 - start.0).unwrap_or(usize::MAX);
+        let walk = scan::walk(bytes.get(skip..).unwrap_or_default(), self.secret, from);
+        if let Some((at, level)) = walk.newer {
+            return Err(BadApply::Feature(level).error(at));
+        }
         self.report.walked_segments += 1;
-        self.report.walked_bytes += walk.end.0 - start.0;
-        tracing::info!(segment = %start, frames = walk.frames, end = %walk.end, "walked");
+        self.report.walked_bytes += walk.end.0 - from.0;
+        chain.flushed = chain.flushed.max(walk.flushed);
+        tracing::debug!(segment = %start, frames = walk.frames, end = %walk.end, bad = ?walk.bad, "walked");
         Ok(walk)
     }
 
@@ -329,26 +387,41 @@ impl Opening<'_> {
             let from = usize::try_from(walk.end.0 - start.0).unwrap_or(usize::MAX);
             look(scan::search(&bytes.slice(from.min(bytes.len())..), self.secret, walk.end));
         }
-        for (start, _) in self.found.segments.iter().filter(|(start, _)| *start >= chain.end) {
+        let known_start = chain.segments.first().map_or(chain.end, |s| s.start);
+        for FoundSegment { start, .. } in self.found.segments.iter().filter(|s| s.start >= chain.end) {
             self.bytes(*start).into_iter().for_each(|bytes| look(scan::search(&bytes, self.secret, *start)));
         }
-        // A sealed stream was flushed to its last byte.
-        let sealed = chain.segments.iter().filter(|s| s.sealed).map(|s| s.sealed_end).max();
+        // A sealed stream was flushed to its last byte, and everything before it was too.
+        let sealed = self.found.segments.iter().filter(|s| s.sealed && s.start >= known_start);
+        let sealed = sealed.map(|s| s.end).max();
         let mark = known.max(chain.flushed).max(behind.flushed).max(sealed.unwrap_or_default());
         self.report.end = chain.end;
         self.report.mark = mark;
         self.report.left_out = (behind.frames, behind.bytes);
         if mark > chain.end && !planted::is(Bug::DamageCutAsTail) && self.damage.is_none() {
-            let why = chain.bad.as_ref().and_then(|(_, walk)| walk.bad);
-            let why =
-                why.map_or_else(|| "the segment that follows is missing".to_owned(), |bad| bad.to_string());
+            let (at, why) = self.first_bad(chain);
             let text = format!(
                 "the log is damaged below {mark}, which was durable: {why}; the store is read-only, \
                  repair it from a replica"
             );
-            tracing::error!(at = %chain.end, %mark, why, "damage below the durable mark");
-            self.damage = Some(Error::new(ErrorKind::ReadOnly, text).at(chain.end));
+            tracing::error!(%at, %mark, why, "damage below the durable mark");
+            self.damage = Some(Error::new(ErrorKind::ReadOnly, text).at(at));
         }
+    }
+
+    /// Where the chain breaks off, and the check that fails there.
+    fn first_bad(&self, chain: &Chain) -> (Offset, String) {
+        if let Some((walk, bad)) = chain.bad.as_ref().and_then(|(_, walk)| Some((walk, walk.bad?))) {
+            return (walk.end, bad.to_string());
+        }
+        let next = self.found.segments.iter().find(|s| s.start >= chain.end);
+        let bad = next.and_then(|s| {
+            Some((s.start, Frame::parse(&self.bytes(s.start).ok()?, self.secret, s.start).err()?))
+        });
+        bad.map_or_else(
+            || (chain.end, "the segment that follows is missing".to_owned()),
+            |(at, bad)| (at, bad.to_string()),
+        )
     }
 
     /// Writes the unflushed end again, and cuts and seals what was open. Leaves a damaged store as it is.
@@ -359,8 +432,7 @@ impl Opening<'_> {
                 self.rewrite(found)?;
             }
             let reader = self.reader(StreamKind::Segment(found.start))?;
-            let checked = found.walked;
-            segments.push(Arc::new(Segment::ended(found.start, found.end, reader, checked)));
+            segments.push(Arc::new(Segment::ended(found.start, found.end, reader, found.checked)));
         }
         Ok(segments)
     }
@@ -396,7 +468,10 @@ impl Opening<'_> {
     /// Gives every segment an index file and serves its queues from it.
     fn serve(&mut self, log: &Log, chain: Chain, views: &mut Views) -> Result<BTreeMap<Offset, i64>> {
         let mut sealed = BTreeMap::new();
+        let missing = chain.segments.iter().filter(|s| s.index.is_none());
+        let mut progress = Progress::new("indexed", missing.map(|s| s.end.0 - s.start.0));
         for (segment, found) in log.segments().iter().zip(chain.segments) {
+            let indexed = found.index.is_some();
             let voids = views.voids_in(segment.start, found.end);
             let index = match found.index {
                 Some(index) => index,
@@ -412,6 +487,9 @@ impl Opening<'_> {
             if segment.start >= views.start {
                 views.install_index(segment.start, &Arc::new(index));
             }
+            if !indexed {
+                progress.done(segment.len_bytes());
+            }
         }
         Ok(sealed)
     }
@@ -423,7 +501,7 @@ impl Opening<'_> {
         }
         let live: Vec<Offset> = log.segments().iter().map(|s| s.start).collect();
         let dead = |at: &Offset| !live.contains(at);
-        let segments = self.found.segments.iter().map(|(at, _)| *at).filter(dead).map(StreamKind::Segment);
+        let segments = self.found.segments.iter().map(|s| s.start).filter(dead).map(StreamKind::Segment);
         let indexes = self.found.indexes.keys().copied().filter(dead).map(StreamKind::Index);
         let buckets = self
             .found
@@ -439,7 +517,7 @@ impl Opening<'_> {
 
     /// The epoch that the first append will open, and the queue skips it will name.
     fn epoch(&mut self, cell: Option<EpochRecord>, boot_id: u128, views: &Views) -> (Epoch, u32) {
-        let of_streams = self.found.segments.last().map_or(Epoch(0), |(at, _)| at.epoch());
+        let of_streams = self.found.segments.last().map_or(Epoch(0), |s| s.start.epoch());
         let of_cell = cell.map_or(Epoch(0), |c| c.epoch);
         let last = if planted::is(Bug::FirstOffsetReused) {
             self.report.end.epoch()

@@ -7,6 +7,9 @@ pub const PERM_READ: u8 = 4;
 /// Permission bit: may be written.
 pub const PERM_WRITE: u8 = 2;
 
+/// Queues of a topic at most: state is kept for each that was used.
+pub const QUEUES_MAX: u32 = 65_535;
+
 /// A topic's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicConfig {
@@ -46,8 +49,8 @@ impl TopicConfig {
     pub(crate) fn decode(name: &str, r: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             name: name.to_owned(),
-            read_queues: r.u32()?,
-            write_queues: r.u32()?,
+            read_queues: queues(r)?,
+            write_queues: queues(r)?,
             perm: r.u8()?,
             sys_flag: r.i32()?,
             order: r.u8()? != 0,
@@ -64,7 +67,7 @@ pub struct GroupConfig {
     pub consume: bool,
     /// Whether its clients may consume as a broadcast.
     pub broadcast: bool,
-    /// Queues of its retry topic; 0 switches retries off.
+    /// Queues of its retry topic, [`QUEUES_MAX`] at most; 0 switches retries off.
     pub retry_queues: u32,
     /// Failures after which a message goes to the dead-letter topic.
     pub attempts_max: i32,
@@ -87,8 +90,13 @@ impl GroupConfig {
             name: name.to_owned(),
             consume: r.u8()? != 0,
             broadcast: r.u8()? != 0,
-            retry_queues: r.u32()?,
+            retry_queues: queues(r)?,
             attempts_max: r.i32()?,
         })
     }
+}
+
+/// A number of queues.
+fn queues(r: &mut Reader<'_>) -> Result<u32, Malformed> {
+    r.u32().and_then(|queues| if queues <= QUEUES_MAX { Ok(queues) } else { Err(Malformed) })
 }

@@ -27,7 +27,7 @@ use crate::options::{CommitRule, Options};
 use crate::pending::Pending;
 use crate::record::{Draft, Limits as RecordLimits, Prepared, RecordError};
 use crate::recovery::{self, Report};
-use crate::settings::{GroupConfig, TopicConfig};
+use crate::settings::{GroupConfig, QUEUES_MAX, TopicConfig};
 use crate::shell::{Core, Parts};
 
 /// A message store: one log, and everything else as views of it. Clones share it.
@@ -287,9 +287,9 @@ impl Store {
         self.usable()?;
         let bad = |why: String| Error::new(ErrorKind::Invalid, format!("topic `{}`: {why}", config.name));
         crate::record::check_topic(&config.name).map_err(|e| bad(e.to_string()))?;
-        let queues = 1..=65_535;
+        let queues = 1..=QUEUES_MAX;
         if !queues.contains(&config.read_queues) || !queues.contains(&config.write_queues) {
-            return Err(bad("it needs from 1 to 65535 queues".into()));
+            return Err(bad(format!("it needs from 1 to {QUEUES_MAX} queues")));
         }
         let payload = topic_payload(config);
         let ops = &mut [OpDraft::Topic(&config.name, config.write_queues, &payload)];
@@ -323,11 +323,14 @@ impl Store {
     /// Creates or changes a group, and waits until that is committed.
     ///
     /// # Errors
-    /// As [`Store::append`]; [`ErrorKind::Invalid`] for a bad name.
+    /// As [`Store::append`]; [`ErrorKind::Invalid`] for a bad name or more than [`QUEUES_MAX`] retry queues.
     pub fn put_group(&self, config: &GroupConfig) -> Result<()> {
         self.usable()?;
-        crate::record::check_topic(&config.name)
-            .map_err(|e| Error::new(ErrorKind::Invalid, format!("group `{}`: {e}", config.name)))?;
+        let bad = |why: String| Error::new(ErrorKind::Invalid, format!("group `{}`: {why}", config.name));
+        crate::record::check_topic(&config.name).map_err(|e| bad(e.to_string()))?;
+        if config.retry_queues > QUEUES_MAX {
+            return Err(bad(format!("it has at most {QUEUES_MAX} retry queues")));
+        }
         self.append_op(&Op::Group { name: &config.name, config: Some(config.clone()) })?.wait()
     }
 

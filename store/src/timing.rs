@@ -8,7 +8,8 @@ use crate::frame::{Op, OpKind, Wait};
 use crate::message::{Cancel, Handle, Message, Scheduled};
 use crate::offset::Offset;
 use crate::pending::Pending;
-use crate::record::{Draft, properties};
+use crate::read::{ReadRequest, SCAN_MAX};
+use crate::record::{Draft, Record, TagFilter, properties};
 use crate::store::{Store, choice};
 
 impl Store {
@@ -67,7 +68,8 @@ impl Store {
     /// Cancels a timer and waits for the answer, which the log's order decides. Repeating it is harmless.
     ///
     /// # Errors
-    /// As [`Store::append`]; then the timer may or may not have been cancelled.
+    /// As [`Store::append`]; then the timer may or may not have been cancelled. [`ErrorKind::Corrupt`] if it is
+    /// not pending and the part of the log that says why is damaged.
     pub fn cancel(&self, handle: &Handle) -> Result<Cancel> {
         self.cancel_start(handle)?.wait()
     }
@@ -75,7 +77,7 @@ impl Store {
     /// Cancels a timer; the answer comes once it is committed.
     ///
     /// # Errors
-    /// As [`Store::append`].
+    /// As [`Store::cancel`].
     pub fn cancel_start(&self, handle: &Handle) -> Result<Pending<Cancel>> {
         self.usable()?;
         let core = self.core();
@@ -84,9 +86,9 @@ impl Store {
             let views = core.views.read();
             let known = views.applied > handle.schedule && views.timers.get(handle.schedule).is_none();
             if known {
-                let cancelled = views.timers.was_cancelled(handle.schedule);
+                let cancelled = views.timers.was_cancelled(handle.schedule, handle.due_ms);
                 drop(views);
-                let answer = if cancelled { Cancel::Cancelled } else { self.ended(handle) };
+                let answer = if cancelled { Cancel::Cancelled } else { self.ended(handle)? };
                 return Ok(self.pending(Wait::Appended, Offset(0), answer));
             }
         }
@@ -101,16 +103,50 @@ impl Store {
     }
 
     /// What became of a timer that is neither pending nor cancelled: it fired, if its schedule is in the log.
-    fn ended(&self, handle: &Handle) -> Cancel {
+    fn ended(&self, handle: &Handle) -> Result<Cancel> {
         let core = self.core();
         let in_log = handle.schedule >= core.views.read().start && handle.schedule < core.cursors.applied();
         let head = (crate::frame::OP_HEAD_BYTES + crate::frame::RECORD_AT_SCHEDULE) as u64;
-        let there = in_log
-            && handle.schedule.0.checked_sub(head).is_some_and(|at| {
-                let bytes = core.log.slice(Offset(at), head);
-                bytes.is_ok_and(|b| b[0] == OpKind::Schedule as u8 && b[8..16] == handle.due_ms.to_be_bytes())
-            });
-        if there { Cancel::AlreadyFired } else { Cancel::NotFound }
+        let Some(at) = handle.schedule.0.checked_sub(head).filter(|_| in_log) else {
+            return Ok(Cancel::NotFound);
+        };
+        match core.log.slice(Offset(at), head) {
+            Ok(b) if b[0] == OpKind::Schedule as u8 && b[8..16] == handle.due_ms.to_be_bytes() => {
+                Ok(Cancel::AlreadyFired { at_ms: self.fired_ms(handle) })
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(Cancel::NotFound),
+        }
+    }
+
+    /// When a timer fired, owner milliseconds: the store time of its message, looked for where it must stand.
+    fn fired_ms(&self, handle: &Handle) -> Option<i64> {
+        let log = &self.core().log;
+        let size = log.slice(handle.schedule, 4).ok()?;
+        let size = u32::from_be_bytes(*size.first_chunk()?);
+        let record = log.slice(handle.schedule, u64::from(size)).ok()?;
+        let record = Record::parse(&record).ok()?;
+        let (topic, queue, id) = (record.topic(), record.queue(), record.property(FIRE_ID)?);
+        let filter = TagFilter::all();
+        let mut from = self.offset_by_time(topic, queue, handle.due_ms).ok()??;
+        let mut left = SCAN_MAX;
+        while left > 0 {
+            let (max_records, max_bytes) = (left.min(64), 1 << 20);
+            let request = ReadRequest { topic, queue, from, max_records, max_bytes, filter: &filter };
+            let found = self.read(&request).ok()?;
+            for bytes in found.records.iter() {
+                let message = Record::parse(bytes).ok()?;
+                if message.property(FIRE_ID) == Some(id) {
+                    return Some(message.store_ms());
+                }
+            }
+            if found.next <= from {
+                return None;
+            }
+            left = left.saturating_sub(found.records.len().max(1));
+            from = found.next;
+        }
+        None
     }
 
     /// The owner's time, milliseconds since the Unix epoch.
@@ -147,9 +183,9 @@ struct CancelAnswer {
 }
 
 impl CancelAnswer {
-    fn get(&self) -> Cancel {
+    fn get(&self) -> Result<Cancel> {
         let answer = self.store.core().cancels.lock().get(&self.frame).copied().flatten();
-        if answer == Some(true) { Cancel::Cancelled } else { self.store.ended(&self.handle) }
+        if answer == Some(true) { Ok(Cancel::Cancelled) } else { self.store.ended(&self.handle) }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use backends::MemoryBackend;
 use mainspring::{
-    Cancel, CommitRule, ManualClock, Message, Options, ReadRequest, ReadStatus, Store, TagFilter,
+    Cancel, CommitRule, Handle, ManualClock, Message, Options, ReadRequest, ReadStatus, Store, TagFilter,
 };
 
 fn options() -> Options {
@@ -84,7 +84,11 @@ fn timers_fire_once_and_cancel_is_decided_by_the_log() {
     assert_eq!(read(&store, "t", 0).1, [b"b"]);
     assert_eq!(store.cancel(&c.handle).unwrap(), Cancel::Cancelled);
     assert_eq!(store.cancel(&c.handle).unwrap(), Cancel::Cancelled);
-    assert_eq!(store.cancel(&b.handle).unwrap(), Cancel::AlreadyFired);
+    assert_eq!(store.cancel(&b.handle).unwrap(), Cancel::AlreadyFired { at_ms: Some(b.due_ms) });
+    let other = Handle { due_ms: c.due_ms + 1, ..c.handle };
+    assert_eq!(store.cancel(&other).unwrap(), Cancel::NotFound, "with another due time it names no timer");
+    let other = Handle { due_ms: a.due_ms + 1, ..a.handle };
+    assert_eq!(store.cancel(&other).unwrap(), Cancel::NotFound, "nor does it while the timer is pending");
     let digest = store.digest().1;
     store.abandon();
 
@@ -93,7 +97,9 @@ fn timers_fire_once_and_cancel_is_decided_by_the_log() {
     clock.advance(100_000);
     store.step();
     assert_eq!(read(&store, "t", 0).1, [b"b", b"a"]);
-    assert_eq!(store.cancel(&a.handle).unwrap(), Cancel::AlreadyFired);
+    // It was due at 10 s, and the store went on at 5 s with the clock at 105 s.
+    let fired = store.cancel(&a.handle).unwrap();
+    assert_eq!(fired, Cancel::AlreadyFired { at_ms: Some(store.now_ms()) });
     assert_eq!(store.cancel(&c.handle).unwrap(), Cancel::Cancelled);
     assert_eq!(store.stats().timers_pending, 0);
 }

@@ -9,7 +9,7 @@ use crate::fold::{Fold, Item};
 use crate::history::History;
 use crate::invariants::{durable, place, require};
 use crate::raw::base::RawBase;
-use crate::raw::log::{RawLog, numbered};
+use crate::raw::log::{RawLog, RawSegment, numbered};
 use crate::raw::{Bytes, frame};
 
 const PROPERTY: &str = "damage";
@@ -55,8 +55,7 @@ impl History {
         self.note(|| format!("damage cell {name} at {at}"));
         self.backend.damage_cell(name, at, 4);
         let opened = open_on(&self.backend, &self.clock, &self.options);
-        let told =
-            opened.as_ref().is_err_and(|e| matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Version));
+        let told = opened.as_ref().is_err_and(|e| e.kind() == ErrorKind::Corrupt);
         let text = format!("cell {name} is damaged and the store opens as if nothing were: {opened:?}");
         require(told, PROPERTY, || text)
     }
@@ -128,7 +127,7 @@ impl History {
     /// The durable mark by the rules: checkpoint, newest base, sealed ends, and every frame's `flushed`.
     fn mark(&self, raw: &RawLog) -> u64 {
         let cell = |name: &str| self.backend.cells().get(&Name::new(name)?).cloned();
-        let checkpoint = cell("checkpoint").and_then(|c| Bytes(c.get(12..)?).u64()).unwrap_or(0);
+        let checkpoint = cell("checkpoint").and_then(|c| Bytes(c.get(20..)?).u64()).unwrap_or(0);
         let mut mark = checkpoint;
         for info in self.backend.streams() {
             let bytes = self.backend.dump(&info.name).unwrap_or_default();
@@ -141,8 +140,9 @@ impl History {
                 mark = mark.max(found.map_or(0, |head| head.flushed));
             }
         }
-        let chain = raw.chain.iter().map(|i| &raw.segments[*i]);
-        let sealed = chain.filter(|s| s.sealed && !s.frames.is_empty()).map(|s| s.start + s.len).max();
+        let chained =
+            |s: &&RawSegment| raw.chain.first().is_none_or(|first| s.start >= raw.segments[*first].start);
+        let sealed = raw.segments.iter().filter(|s| s.sealed).filter(chained).map(|s| s.start + s.len).max();
         mark.max(sealed.unwrap_or(0))
     }
 

@@ -5,15 +5,15 @@
 mod records;
 pub mod scan;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use backends::{StreamControl, StreamReader};
 use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::Frame;
+use crate::frame::BadFrame;
 use crate::offset::Offset;
 
 pub use records::Records;
@@ -68,7 +68,8 @@ pub struct Segment {
     end: AtomicU64,
     reader: Arc<dyn StreamReader>,
     control: Option<Arc<dyn StreamControl>>,
-    checked: AtomicBool,
+    /// Once every frame was checked: the first bad one, and what is wrong with it.
+    checked: OnceLock<Option<(Offset, BadFrame)>>,
 }
 
 const OPEN: u64 = u64::MAX;
@@ -85,13 +86,13 @@ impl Segment {
             end: AtomicU64::new(OPEN),
             reader,
             control: Some(control),
-            checked: AtomicBool::new(true),
+            checked: OnceLock::from(None),
         }
     }
 
     /// A segment that ended at `end`; `checked` says whether its frames were checked since the store opened.
     pub(crate) fn ended(start: Offset, end: Offset, reader: Arc<dyn StreamReader>, checked: bool) -> Self {
-        let checked = AtomicBool::new(checked);
+        let checked = if checked { OnceLock::from(None) } else { OnceLock::new() };
         Self { start, end: AtomicU64::new(end.0), reader, control: None, checked }
     }
 
@@ -117,11 +118,10 @@ impl Segment {
     /// Bytes `[from, from + len)` of the log, which must lie within this segment's frames.
     pub(crate) fn slice(&self, from: Offset, len: u64) -> Result<Bytes> {
         let at = from.0 - self.start.0;
-        if at + len > self.len_bytes() {
-            return Err(Error::new(ErrorKind::NotFound, "no such bytes in the log").at(from));
-        }
+        let end = at.checked_add(len).filter(|end| *end <= self.len_bytes());
+        let end = end.ok_or_else(|| Error::new(ErrorKind::NotFound, "no such bytes in the log").at(from))?;
         self.reader
-            .read(at..at + len)
+            .read(at..end)
             .map_err(|e| Error::io(format!("cannot read the log segment {}", self.start), e).at(from))
     }
 
@@ -130,21 +130,20 @@ impl Segment {
         self.slice(self.start, self.len_bytes())
     }
 
-    /// Checks every frame, once since the store opened.
-    fn check(&self, secret: u64) -> Result<()> {
-        if self.checked.load(Ordering::Acquire) {
-            return Ok(());
+    /// Bytes `[from, from + len)`; every frame of the segment is checked first, once since the store opened. What
+    /// stands in front of the first bad one can be read.
+    fn checked(&self, secret: u64, from: Offset, len: u64) -> Result<Bytes> {
+        let bad = match self.checked.get() {
+            Some(bad) => *bad,
+            None => {
+                let walk = scan::walk(&self.bytes()?, secret, self.start);
+                *self.checked.get_or_init(|| walk.bad.map(|bad| (walk.end, bad)))
+            }
+        };
+        match bad {
+            Some((at, bad)) if from.0.saturating_add(len) > at.0 => Err(bad.error(at)),
+            _ => self.slice(from, len),
         }
-        let bytes = self.bytes()?;
-        let mut at = 0;
-        while at < bytes.len() {
-            let offset = self.start.plus(at as u64);
-            let frame = Frame::parse(&bytes[at..], secret, offset)
-                .map_err(|bad| Error::new(ErrorKind::Corrupt, format!("damaged log: {bad}")).at(offset))?;
-            at += frame.bytes.len();
-        }
-        self.checked.store(true, Ordering::Release);
-        Ok(())
     }
 }
 
@@ -247,9 +246,7 @@ impl Log {
     /// [`ErrorKind::NotFound`] where they are not in the log, [`ErrorKind::Corrupt`] where they fail a check.
     pub fn slice(&self, at: Offset, len: u64) -> Result<Bytes> {
         let gone = || Error::new(ErrorKind::NotFound, "the log does not hold this position").at(at);
-        let segment = self.find(at).ok_or_else(gone)?;
-        segment.check(self.secret)?;
-        segment.slice(at, len)
+        self.find(at).ok_or_else(gone)?.checked(self.secret, at, len)
     }
 
     /// The records that are wanted, in their order; ones that stand close together are parts of one slice. Fewer
@@ -275,12 +272,11 @@ impl Log {
         let Some(Wanted { at, .. }) = wanted.first().copied() else { return Ok(wanted) };
         let gone = || Error::new(ErrorKind::NotFound, "the log does not hold this position").at(at);
         let segment = self.find(at).ok_or_else(gone)?;
-        segment.check(self.secret)?;
         let limit = segment.start.plus(segment.len_bytes()).min(at.plus(RUN_BYTES_MAX));
         let (mut count, end) = run(wanted, limit);
-        let whole = segment.slice(at, end.0 - at.0).or_else(|_| {
+        let whole = segment.checked(self.secret, at, end.0 - at.0).or_else(|_| {
             count = 1; // one that cannot be read does not take those before it along
-            segment.slice(at, u64::from(wanted[0].size))
+            segment.checked(self.secret, at, u64::from(wanted[0].size))
         })?;
         records.push_run(whole);
         let (these, later) = wanted.split_at(count);

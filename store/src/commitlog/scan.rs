@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::frame::{ALIGN, BadFrame, Frame, MAGIC, Op};
+use crate::frame::{ALIGN, BadFrame, FEATURE_LEVEL, Frame, MAGIC, Op};
 use crate::offset::Offset;
 use crate::options::UNFLUSHED_BYTES_LIMIT;
 
@@ -19,19 +19,30 @@ pub struct Walk {
     pub last_checksum: u32,
     /// Good frames.
     pub frames: u64,
+    /// The first good frame that needs rules of `apply` which are not known here, and their level.
+    pub newer: Option<(Offset, u16)>,
     /// Why the walk ended, `None` at the end of the bytes.
     pub bad: Option<BadFrame>,
 }
 
 /// Walks the frames in `bytes`, the first of which stands at `start`.
 pub fn walk(bytes: &[u8], secret: u64, start: Offset) -> Walk {
-    let mut walk =
-        Walk { end: start, flushed: Offset(0), owner_ms: i64::MIN, last_checksum: 0, frames: 0, bad: None };
+    let mut walk = Walk {
+        end: start,
+        flushed: Offset(0),
+        owner_ms: i64::MIN,
+        last_checksum: 0,
+        frames: 0,
+        newer: None,
+        bad: None,
+    };
     let mut at = 0;
     while at < bytes.len() {
         match Frame::parse(&bytes[at..], secret, walk.end) {
             Ok(frame) => {
                 at += frame.bytes.len();
+                let level = frame.header.feature_level;
+                walk.newer = walk.newer.or((level > FEATURE_LEVEL).then_some((walk.end, level)));
                 walk.end = frame.end();
                 walk.flushed = walk.flushed.max(frame.header.flushed);
                 walk.owner_ms = walk.owner_ms.max(frame.header.owner_ms);

@@ -163,7 +163,9 @@ pub fn perform(backend: &dyn Backend, log: &Log, action: Action) -> Event {
             (Failure::Checkpoint, done.map(|()| Event::CheckpointWritten(checkpoint)))
         }
         Action::ReadBodies(wanted) => {
-            let read = |(schedule, bucket, slot): (Offset, Bucket, u32)| (schedule, bucket.record(slot));
+            let read = |(schedule, bucket, slot): (Offset, Bucket, u32)| {
+                (schedule, read_body(log, schedule, &bucket, slot))
+            };
             return Event::BodiesRead(wanted.into_iter().map(read).collect());
         }
         Action::Remove(kinds) => (Failure::Remove, remove(backend, &kinds)),
@@ -290,6 +292,16 @@ fn write_bucket(
     let bucket = Bucket::open(reader)?;
     let entries = bucket.directory()?;
     Ok(Event::BucketWritten(bucket, entries))
+}
+
+/// A due timer's record: from its bucket, or from the log where that fails and the log still holds it.
+fn read_body(log: &Log, schedule: Offset, bucket: &Bucket, slot: u32) -> Result<Bytes> {
+    bucket.record(slot).or_else(|error| {
+        let size = bucket.entry(slot).map(|entry| u64::from(entry.size));
+        let body = size.and_then(|size| log.slice(schedule, size)).map_err(|_| error)?;
+        tracing::warn!(%schedule, "a due bucket is damaged; the timer's record is read from the log");
+        Ok(body)
+    })
 }
 
 /// Writes a stream in one go, durably. One of that name that a crash left half-written is replaced.

@@ -18,6 +18,7 @@ use crate::offset::Offset;
 use crate::options::CommitRule;
 use crate::planted::{self, Bug};
 use crate::record::Record;
+use crate::settings::QUEUES_MAX;
 use crate::views::{Context, Effects, Place, Views};
 
 /// Timers handed out by the wheel at a time, and fires in one frame.
@@ -331,6 +332,9 @@ const fn fire_bytes(record: usize) -> usize {
 /// A timer's record, if it can be fired at all.
 fn fits(body: &[u8], frame_max: usize) -> Result<Record<'_>> {
     let record = Record::parse(body).map_err(|e| Error::new(ErrorKind::Corrupt, e.to_string()))?;
+    if record.queue() >= QUEUES_MAX {
+        return Err(Error::new(ErrorKind::Corrupt, format!("no topic has a queue {}", record.queue())));
+    }
     let need = HEADER_BYTES + fire_bytes(body.len());
     if need > frame_max {
         let text = format!("its frame of {need} bytes is more than this store takes now ({frame_max})");

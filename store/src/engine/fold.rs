@@ -83,7 +83,7 @@ impl Fold {
 
     /// Folds the log over `views` and freezes the result.
     fn over(&self, mut views: Views, log: &Log) -> Result<Snapshot> {
-        let frames = views.replay(log, self.upto)?;
+        let frames = views.replay(log, self.upto, |_| {})?;
         if views.applied != self.upto {
             let text = format!("the log's frames end at {}, below the base's end", views.applied);
             return Err(Error::new(ErrorKind::Corrupt, text).at(self.upto));

@@ -26,6 +26,7 @@ use std::fmt;
 use byteorder::{BigEndian, ByteOrder};
 
 use crate::codec::fill;
+use crate::error::{Error, ErrorKind};
 use crate::hash;
 use crate::offset::{Epoch, Offset};
 use crate::planted::{self, Bug};
@@ -66,7 +67,7 @@ pub const FIELDS: &[(&str, usize, usize)] = &[
     ("committed", 56, 8),
 ];
 
-const _: () = assert!(fill(FIELDS, HEADER_BYTES));
+const _: () = assert!(fill(FIELDS, 0, HEADER_BYTES));
 
 /// What the caller of an append waits for; says nothing about the store's commit rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -134,6 +135,13 @@ impl fmt::Display for BadFrame {
             Self::Length => f.write_str("the frame's length is not possible"),
             Self::Checksum => f.write_str("the frame's checksum differs"),
         }
+    }
+}
+
+impl BadFrame {
+    /// The error for a bad frame at `at`, where a good one was.
+    pub(crate) fn error(self, at: Offset) -> Error {
+        Error::new(ErrorKind::Corrupt, format!("damaged log: {self}")).at(at)
     }
 }
 

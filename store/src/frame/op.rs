@@ -36,7 +36,7 @@ use crate::settings::{GroupConfig, TopicConfig};
 pub const OP_HEAD_BYTES: usize = 8;
 /// `(field, offset, size)` of what stands in front of a payload, in order.
 pub const OP_FIELDS: &[(&str, usize, usize)] = &[("kind", 0, 1), ("reserved", 1, 3), ("length", 4, 4)];
-const _: () = assert!(fill(OP_FIELDS, OP_HEAD_BYTES));
+const _: () = assert!(fill(OP_FIELDS, 0, OP_HEAD_BYTES));
 /// Where the record starts in an append's payload.
 pub const RECORD_AT_APPEND: usize = 8;
 /// Where the record starts in a schedule's payload.

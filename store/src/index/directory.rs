@@ -5,6 +5,7 @@ use super::header::{Header, corrupt};
 use super::layout::{HEADER_BYTES, QUEUE_BYTES_MIN, RUN_BYTES, TOPIC_BYTES_MAX};
 use crate::hash::checksum;
 use crate::record::Cursor;
+use crate::settings::QUEUES_MAX;
 
 /// Units of one queue whose queue offsets are consecutive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,6 +107,9 @@ impl<'a> Reader<'a> {
     fn queue(&mut self) -> Result<(), IndexError> {
         let topic = self.topic()?;
         let queue = self.u32()?;
+        if queue >= QUEUES_MAX {
+            return Err(self.corrupt("number of a queue"));
+        }
         if let Some(last) = self.directory.queues.last()
             && (self.directory.topic(last), last.queue) >= (topic, queue)
         {

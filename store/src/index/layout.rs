@@ -115,7 +115,7 @@ pub const UNIT_FIELDS: &[(&str, usize, usize)] =
 /// `(field, offset, size)` of a key, in order.
 pub const KEY_FIELDS: &[(&str, usize, usize)] = &[("key hash", 0, 8), ("key physical offset", 8, 8)];
 
-const _: () = assert!(fill(HEADER_FIELDS, HEADER_BYTES));
-const _: () = assert!(fill(RUN_FIELDS, RUN_BYTES));
-const _: () = assert!(fill(UNIT_FIELDS, UNIT_BYTES));
-const _: () = assert!(fill(KEY_FIELDS, KEY_BYTES));
+const _: () = assert!(fill(HEADER_FIELDS, 0, HEADER_BYTES));
+const _: () = assert!(fill(RUN_FIELDS, 0, RUN_BYTES));
+const _: () = assert!(fill(UNIT_FIELDS, 0, UNIT_BYTES));
+const _: () = assert!(fill(KEY_FIELDS, 0, KEY_BYTES));

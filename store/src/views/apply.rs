@@ -6,13 +6,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Place, QUEUE_SKIP, Views};
+use super::{Place, QUEUE_OFFSET_MAX, QUEUE_SKIP, Views};
+use crate::error::{Error, ErrorKind};
 use crate::frame::{BadOp, FEATURE_LEVEL, Frame, Op};
 use crate::index::Unit;
 use crate::message::Handle;
 use crate::offset::Offset;
 use crate::planted::{self, Bug};
 use crate::record::Record;
+use crate::settings::QUEUES_MAX;
 
 /// What applying frames brought about, for those who wait.
 #[derive(Debug, Default)]
@@ -54,6 +56,17 @@ impl fmt::Display for BadApply {
     }
 }
 
+impl BadApply {
+    /// The error for the frame at `at`.
+    pub(crate) fn error(&self, at: Offset) -> Error {
+        match self {
+            Self::Feature(_) => Error::new(ErrorKind::Version, self.to_string()),
+            _ => Error::new(ErrorKind::Corrupt, format!("damaged log: {self}")),
+        }
+        .at(at)
+    }
+}
+
 /// Where the frame that is applied stands, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Context {
@@ -63,6 +76,16 @@ pub struct Context {
     pub units: bool,
     /// Whether the store is being opened.
     pub replay: bool,
+}
+
+/// The record `at` bytes into its frame, whose place in a queue is one that an appender gives.
+fn arriving(at: u32, record: &[u8]) -> Result<Record<'_>, BadApply> {
+    let bad = |why: String| BadApply::Record(at, why);
+    let record = Record::parse(record).map_err(|e| bad(e.to_string()))?;
+    if record.queue() >= QUEUES_MAX || record.queue_offset() >= QUEUE_OFFSET_MAX {
+        return Err(bad(format!("offset {} of queue {}", record.queue_offset(), record.queue())));
+    }
+    Ok(record)
 }
 
 /// A message that becomes visible.
@@ -103,10 +126,9 @@ impl Views {
         effects: &mut Effects,
     ) -> Result<(), BadApply> {
         let place = |at: u32| frame.header.at.plus(u64::from(at));
-        let parse = |at: u32, record| Record::parse(record).map_err(|e| BadApply::Record(at, e.to_string()));
         match op {
             Op::Append { tags, at, record } => {
-                let arrival = Arrival { at: place(*at), record: parse(*at, record)?, tags: *tags };
+                let arrival = Arrival { at: place(*at), record: arriving(*at, record)?, tags: *tags };
                 self.arrive(&arrival, context, effects);
             }
             Op::Schedule { due_ms, at, record, .. } => {
@@ -114,13 +136,13 @@ impl Views {
                 self.timers.insert(place(*at), *due_ms, size, Place::Log);
             }
             Op::Fire { due_ms, schedule, tags, at, record } => {
-                let arrival = Arrival { at: place(*at), record: parse(*at, record)?, tags: *tags };
+                let arrival = Arrival { at: place(*at), record: arriving(*at, record)?, tags: *tags };
                 let handle = Handle { due_ms: *due_ms, schedule: *schedule };
                 self.apply_fire(handle, &arrival, context, effects);
             }
             Op::Cancel { due_ms, schedule } => {
-                let done = self.timers.cancel(*schedule, *due_ms, frame.header.owner_ms)
-                    || self.timers.was_cancelled(*schedule);
+                let done =
+                    self.timers.cancel(*schedule, *due_ms) || self.timers.was_cancelled(*schedule, *due_ms);
                 effects.cancels.push((frame.header.at, done));
             }
             Op::Offset { group, topic, queue, offset } => {
@@ -163,7 +185,9 @@ impl Views {
         } else {
             self.timers.remove(timer.schedule, timer.due_ms).is_some()
         };
-        if pending || (planted::is(Bug::CancelLoses) && self.timers.was_cancelled(timer.schedule)) {
+        if pending
+            || (planted::is(Bug::CancelLoses) && self.timers.was_cancelled(timer.schedule, timer.due_ms))
+        {
             effects.fired += 1;
             self.arrive(arrival, context, effects);
             return;

@@ -20,6 +20,9 @@ pub use timers::{Pending, Place, Timers};
 /// How far a queue skip goes: more than the records that the unflushed part of a log can hold.
 pub const QUEUE_SKIP: u64 = 1 << 22;
 
+/// The queue offsets of records lie below this, so that no skip brings a queue's end to overflow.
+pub const QUEUE_OFFSET_MAX: u64 = 1 << 62;
+
 /// A topic: its settings, and its queues, which outlive them.
 #[derive(Debug)]
 pub struct Topic {

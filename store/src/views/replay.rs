@@ -7,14 +7,15 @@ use crate::frame::Frame;
 use crate::offset::Offset;
 
 impl Views {
-    /// Folds in the log's frames up to `upto`, where one ends, and checks each. How many there were.
+    /// Folds in the log's frames up to `upto`, where one ends, and checks each. How many there were; `folded` is
+    /// told of the bytes of each segment.
     ///
     /// Units are not taken: who needs them serves queues from index files.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if a frame fails a check or the state differs from a digest in the log, or the
+    /// [`ErrorKind::Version`] for a frame of a later version, [`ErrorKind::Corrupt`] if one fails a check or the state differs from a digest in the log, or the
     /// medium's. The state must then not be used any further.
-    pub(crate) fn replay(&mut self, log: &Log, upto: Offset) -> Result<u64> {
+    pub(crate) fn replay(&mut self, log: &Log, upto: Offset, mut folded: impl FnMut(u64)) -> Result<u64> {
         let mut frames = 0;
         for segment in log.segments().iter() {
             let end = segment.start.plus(segment.len_bytes()).min(upto);
@@ -30,10 +31,8 @@ impl Views {
             let mut effects = Effects::default();
             let mut rest = &bytes[..];
             while !rest.is_empty() {
-                let corrupt =
-                    |why: String| Error::new(ErrorKind::Corrupt, format!("damaged log: {why}")).at(at);
-                let frame = Frame::parse(rest, log.secret(), at).map_err(|bad| corrupt(bad.to_string()))?;
-                self.apply(&frame, context, &mut effects).map_err(|bad| corrupt(bad.to_string()))?;
+                let frame = Frame::parse(rest, log.secret(), at).map_err(|bad| bad.error(at))?;
+                self.apply(&frame, context, &mut effects).map_err(|bad| bad.error(at))?;
                 frames += 1;
                 at = frame.end();
                 rest = &rest[frame.bytes.len()..];
@@ -42,6 +41,7 @@ impl Views {
                 let text = format!("the state's digest at {end} is {own:016x}, the log says {stored:016x}");
                 return Err(Error::new(ErrorKind::Corrupt, text).at(end));
             }
+            folded(bytes.len() as u64);
         }
         Ok(frames)
     }

@@ -45,6 +45,7 @@ pub struct Timers {
     logged: BTreeSet<Offset>,
     /// How many of `pending` each bucket holds, by its segment; none is zero.
     bucketed: BTreeMap<Offset, usize>,
+    /// Their due times, owner milliseconds: a handle with another one names no timer.
     cancelled: BTreeMap<Offset, i64>,
     digest: u64,
 }
@@ -94,28 +95,28 @@ impl Timers {
         Some(pending)
     }
 
-    /// Ends a timer and remembers that it was cancelled, at owner time `now_ms`.
-    pub fn cancel(&mut self, schedule: Offset, due_ms: i64, now_ms: i64) -> bool {
+    /// Ends a timer and remembers that it was cancelled.
+    pub fn cancel(&mut self, schedule: Offset, due_ms: i64) -> bool {
         let ended = self.remove(schedule, due_ms).is_some();
         if ended {
-            self.cancelled.insert(schedule, now_ms);
+            self.cancelled.insert(schedule, due_ms);
         }
         ended
     }
 
     /// Whether this timer was cancelled, as far back as the log goes.
     #[must_use]
-    pub fn was_cancelled(&self, schedule: Offset) -> bool {
-        self.cancelled.contains_key(&schedule)
+    pub fn was_cancelled(&self, schedule: Offset, due_ms: i64) -> bool {
+        self.cancelled.get(&schedule) == Some(&due_ms)
     }
 
-    pub(crate) fn remember_cancelled(&mut self, schedule: Offset, at_ms: i64) {
-        self.cancelled.insert(schedule, at_ms);
+    pub(crate) fn remember_cancelled(&mut self, schedule: Offset, due_ms: i64) {
+        self.cancelled.insert(schedule, due_ms);
     }
 
-    /// The cancelled ones, in order.
+    /// The cancelled ones and their due times, in order.
     pub fn cancelled(&self) -> impl ExactSizeIterator<Item = (Offset, i64)> + '_ {
-        self.cancelled.iter().map(|(schedule, at)| (*schedule, *at))
+        self.cancelled.iter().map(|(schedule, due_ms)| (*schedule, *due_ms))
     }
 
     /// The next due time, owner milliseconds.

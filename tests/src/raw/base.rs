@@ -22,9 +22,10 @@ impl RawBase {
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let mut r = Bytes(bytes);
-        let (magic, version, crc, _) = (r.take(4)?, r.u32()?, r.u32()?, r.u32()?);
-        let len = usize::try_from(r.u64()?).ok()?;
-        if magic != b"MSB1" || version != 1 || crc32c::crc32c(bytes.get(12..len)?) != crc {
+        let (magic, version) = (r.take(4)?, r.u32()?);
+        let (len, crc) = (usize::try_from(r.u64()?).ok()?, r.u32()?);
+        let covered = [bytes.get(..16)?, bytes.get(20..len)?].concat();
+        if magic != b"MSB1" || version != 1 || crc32c::crc32c(&covered) != crc {
             return None;
         }
         let (at, start, _digest) = (r.u64()?, r.u64()?, r.u64()?);
@@ -77,7 +78,7 @@ pub fn bucket_schedules(bytes: &[u8]) -> Vec<u64> {
         if r.take(4)? != b"MSD1" {
             return None;
         }
-        r.take(8)?;
+        r.take(16)?;
         let entries = r.u32()?;
         r.take(16)?;
         let mut found = Vec::new();

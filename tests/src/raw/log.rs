@@ -47,7 +47,7 @@ pub struct RawLog {
 pub fn secret(backend: &FaultyBackend) -> Option<u64> {
     let cells = backend.cells();
     let cell = cells.get(&Name::new("identity")?)?;
-    super::Bytes(cell.get(12..)?).u64()
+    super::Bytes(cell.get(20..)?).u64()
 }
 
 /// The number in the name of a stream of this kind.
