@@ -257,10 +257,10 @@ impl Log {
     pub(crate) fn records(&self, wanted: &[Wanted]) -> Result<Records> {
         let mut records = Records::with_capacity(wanted.len());
         let mut rest = wanted;
-        while let Some(first) = rest.first() {
+        while !rest.is_empty() {
             match self.next_run(rest, &mut records) {
                 Ok(later) => rest = later,
-                Err(error) if records.is_empty() => return Err(error.at(first.at)),
+                Err(error) if records.is_empty() => return Err(error),
                 Err(_) => break,
             }
         }
