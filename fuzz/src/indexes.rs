@@ -110,8 +110,8 @@ fn built(rest: &[u8]) {
             queue: u32::from(queue),
             queue_offset: *queue_offset,
             unit,
-            store_ms: i64::from(gap),
         };
+        builder.cover(i64::from(gap));
         let key = keys[usize::from(key) % 4];
         builder.add(&entry, std::iter::once(key));
         added.push((name.clone(), entry.queue, *queue_offset, unit, key));

@@ -137,7 +137,7 @@ fn indexes(seeds: &mut Vec<Seed>) {
     for i in 0..6_u64 {
         let unit = Unit { physical_offset: START.0 + i * 100, size: 100, tags: 7 };
         let topic = if i < 3 { "orders" } else { "paid" };
-        let entry = IndexEntry { topic, queue: 0, queue_offset: i * 2 / 3, unit, store_ms: 5 };
+        let entry = IndexEntry { topic, queue: 0, queue_offset: i * 2 / 3, unit };
         if i != 1 && i != 4 {
             builder.add(&entry, ["k"].into_iter());
         }

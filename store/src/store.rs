@@ -201,8 +201,13 @@ impl Store {
         op: &mut [OpDraft<'_>; 1],
         wait: Wait,
     ) -> Result<(Placement, Offset)> {
-        let done = self.core().append(wait, op);
-        if self.lacks_topic(&done, topic) {
+        let mut done = self.core().append(wait, op);
+        if self.may_create(&done) {
+            if self.has_topic(topic) {
+                // Another one created it meanwhile.
+                done = self.core().append(wait, op);
+                return Ok((placement(&op[0]), done?.end));
+            }
             let config = TopicConfig::new(topic, self.core().options.default_queues);
             let payload = topic_payload(&config);
             let [message] = op;
@@ -231,15 +236,13 @@ impl Store {
         }
         let mut done = self.core().append(wait, &mut ops);
         let mut configs = Vec::new();
-        if done.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+        if self.may_create(&done) {
             let names: BTreeSet<&str> = drafts.iter().map(|d| d.topic).collect();
             let queues = self.core().options.default_queues;
-            let missing = names.into_iter().filter(|name| self.lacks_topic(&done, name));
+            let missing = names.into_iter().filter(|name| !self.has_topic(name));
             configs.extend(missing.map(|name| (name, topic_payload(&TopicConfig::new(name, queues)))));
             ops.splice(..0, configs.iter().map(|(name, payload)| OpDraft::Topic(name, queues, payload)));
-            if !configs.is_empty() {
-                done = self.core().append(wait, &mut ops);
-            }
+            done = self.core().append(wait, &mut ops);
         }
         let end = done?.end;
         let appended = ops.iter().filter(|op| matches!(op, OpDraft::Append(_)));
@@ -254,10 +257,14 @@ impl Store {
         draft.prepare(&limits).map_err(|e| refused(draft, &limits, &e))
     }
 
-    fn lacks_topic<T>(&self, done: &Result<T>, topic: &str) -> bool {
+    /// Whether an append was refused for a topic that may be created with it.
+    fn may_create<T>(&self, done: &Result<T>) -> bool {
         let missing = done.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound);
-        let core = self.core();
-        missing && core.options.auto_create_topics && core.appender.lock().topic_queues(topic).is_none()
+        missing && self.core().options.auto_create_topics
+    }
+
+    fn has_topic(&self, topic: &str) -> bool {
+        self.core().appender.lock().topic_queues(topic).is_some()
     }
 
     #[inline]

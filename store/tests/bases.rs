@@ -115,3 +115,26 @@ fn without_a_base_that_can_be_read_the_log_is_kept_and_all_goes_on() {
     let stats = store.stats();
     assert!(stats.bases == written && stats.segments > segments && stats.stopped.is_none(), "{stats:?}");
 }
+
+/// Its index file holds no record, and said that it was of 1970.
+#[test]
+fn retention_counts_a_segment_that_holds_timers_alone_by_its_frames() {
+    let (medium, clock) = (FaultyBackend::new(1), Arc::new(ManualClock::new(10_000_000)));
+    let options = Options { retention_ms: Some(3_600_000), near_horizon_ms: 0, ..Options::default() };
+    let store = open(&medium, &clock, options);
+    let timers = |store: &Store| {
+        for _ in 0..30 {
+            let message = Message::new("t", vec![1; 8_000]);
+            drop(store.schedule(message, Duration::from_secs(86_400)).unwrap().wait().unwrap());
+        }
+        clock.advance(20_000);
+        store.step();
+    };
+    timers(&store);
+    timers(&store);
+    let stats = store.stats();
+    assert!(stats.indexes > 1 && stats.buckets > 1 && stats.trims == 0, "{stats:?}");
+    clock.advance(3_600_000);
+    timers(&store);
+    assert!(store.stats().trims > 0, "then they go");
+}

@@ -101,7 +101,7 @@ fn index_files() {
     let open = |queue| {
         let mut builder = IndexBuilder::new(START.0);
         let unit = Unit { physical_offset: START.0, size: 100, tags: 7 };
-        let entry = IndexEntry { topic: "t", queue, queue_offset: 0, unit, store_ms: 5 };
+        let entry = IndexEntry { topic: "t", queue, queue_offset: 0, unit };
         builder.add(&entry, ["k"].into_iter());
         IndexFile::open(Arc::new(File(builder.finish(START.0 + 100, 9).into())))
     };

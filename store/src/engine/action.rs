@@ -231,10 +231,10 @@ pub(crate) fn build_index(secret: u64, segment: &Segment, voids: &BTreeSet<Offse
                 queue: record.queue(),
                 queue_offset: record.queue_offset(),
                 unit: Unit { physical_offset: position.0, size, tags },
-                store_ms: record.store_ms(),
             };
             builder.add(&entry, record.index_keys());
         }
+        builder.cover(frame.header.owner_ms);
         last_checksum = frame.checksum();
         at += frame.bytes.len();
     }

@@ -146,9 +146,7 @@ impl Applier {
                 .ok()
                 .and_then(|header| Some(Frame { header, bytes: rest.get(..header.len as usize)? }))
                 .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a published frame cannot be read").at(at))?;
-            views
-                .apply(&frame, context, effects)
-                .map_err(|bad| Error::new(ErrorKind::Corrupt, bad.to_string()).at(at))?;
+            views.apply(&frame, context, effects).map_err(|bad| bad.error(at))?;
             at = frame.end();
             rest = &rest[frame.bytes.len()..];
         }

@@ -19,8 +19,6 @@ pub struct IndexEntry<'a> {
     pub queue_offset: u64,
     /// What the queue holds of it.
     pub unit: Unit,
-    /// Its store time, ms since 1970.
-    pub store_ms: i64,
 }
 
 /// Takes the records of one segment in log order. What comes out depends on nothing else.
@@ -32,7 +30,7 @@ pub struct IndexBuilder {
     /// Key hash and physical offset, in log order.
     keys: Vec<(u64, u64)>,
     units: u32,
-    store_ms: Option<(i64, i64)>,
+    owner_ms: Option<(i64, i64)>,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +43,7 @@ struct Queue {
 impl IndexBuilder {
     /// Starts the index of the segment whose first byte has this log offset.
     pub const fn new(segment_start: u64) -> Self {
-        Self { segment_start, topics: BTreeMap::new(), keys: Vec::new(), units: 0, store_ms: None }
+        Self { segment_start, topics: BTreeMap::new(), keys: Vec::new(), units: 0, owner_ms: None }
     }
 
     /// Units added so far.
@@ -69,9 +67,13 @@ impl IndexBuilder {
             queues.entry(entry.queue).or_default().add(entry);
         }
         self.units += 1;
-        let (first, last) = self.store_ms.unwrap_or((entry.store_ms, entry.store_ms));
-        self.store_ms = Some((first.min(entry.store_ms), last.max(entry.store_ms)));
         self.keys.extend(keys.map(|key| (key_hash(entry.topic, key), entry.unit.physical_offset)));
+    }
+
+    /// The segment holds a frame of this owner time.
+    pub fn cover(&mut self, owner_ms: i64) {
+        let (first, last) = self.owner_ms.unwrap_or((owner_ms, owner_ms));
+        self.owner_ms = Some((first.min(owner_ms), last.max(owner_ms)));
     }
 
     /// The bytes of the file, for a segment that ends at `segment_end` with a frame of this checksum.
@@ -95,7 +97,7 @@ impl IndexBuilder {
             out.extend_from_slice(&hash.to_be_bytes());
             out.extend_from_slice(&offset.to_be_bytes());
         }
-        let (first_store_ms, last_store_ms) = self.store_ms.unwrap_or_default();
+        let (first_store_ms, last_store_ms) = self.owner_ms.unwrap_or_default();
         let header = Header {
             last_frame_crc,
             segment_start: self.segment_start,

@@ -16,9 +16,9 @@ pub struct Header {
     pub segment_start: u64,
     /// Log offset behind the segment's last frame.
     pub segment_end: u64,
-    /// Smallest store time of a record, ms since 1970; 0 if there is none.
+    /// Smallest owner time of a frame, and so of a record's store time, ms since 1970.
     pub first_store_ms: i64,
-    /// Largest store time of a record, ms since 1970; 0 if there is none.
+    /// Largest owner time of a frame, and so of a record's store time, ms since 1970.
     pub last_store_ms: i64,
     /// Queues in the directory.
     pub queues: u32,

@@ -9,8 +9,8 @@
 //! | 12 | 4 | last frame crc | checksum of the segment's last frame |
 //! | 16 | 8 | segment start | log offset of the segment's first byte |
 //! | 24 | 8 | segment end | log offset behind its last frame |
-//! | 32 | 8 | first store ms | smallest store time of a record; 0 if there is none |
-//! | 40 | 8 | last store ms | largest store time of a record; 0 if there is none |
+//! | 32 | 8 | first store ms | smallest owner time of a frame, and so of a record's store time |
+//! | 40 | 8 | last store ms | largest owner time of a frame, by which retention counts |
 //! | 48 | 4 | queues | entries in the directory |
 //! | 52 | 4 | unit count | units |
 //! | 56 | 4 | key count | keys |

@@ -44,7 +44,7 @@ const fn unit(physical_offset: u64, size: u32, tags: i64) -> Unit {
 }
 
 const fn entry(topic: &str, queue: u32, queue_offset: u64, unit: Unit) -> IndexEntry<'_> {
-    IndexEntry { topic, queue, queue_offset, unit, store_ms: 1000 + unit.size as i64 }
+    IndexEntry { topic, queue, queue_offset, unit }
 }
 
 /// Two topics, three queues, a gap of blanks, and a key that two records share.
@@ -55,6 +55,7 @@ fn small() -> Vec<u8> {
     builder.add(&entry("b", 0, 6, unit(0x1140, 102, 3)), ["k"].into_iter());
     builder.add(&entry("b", 0, 9, unit(0x11C0, 103, 4)), [].into_iter());
     builder.add(&entry("a", 0, 7, unit(0x1240, 99, 5)), [].into_iter());
+    [1100, 1099, 1103].into_iter().for_each(|ms| builder.cover(ms));
     assert_eq!(builder.units(), 5);
     builder.finish(0x2000, 0xAABB_CCDD)
 }
