@@ -125,7 +125,7 @@ fn retention_counts_a_segment_that_holds_timers_alone_by_its_frames() {
     let timers = |store: &Store| {
         for _ in 0..30 {
             let message = Message::new("t", vec![1; 8_000]);
-            drop(store.schedule(message, Duration::from_secs(86_400)).unwrap().wait().unwrap());
+            store.schedule(message, Duration::from_secs(86_400)).unwrap().wait().unwrap();
         }
         clock.advance(20_000);
         store.step();

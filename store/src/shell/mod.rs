@@ -4,16 +4,18 @@
 //! With threads four of them do the same: the flusher flushes, the engine thread applies and fires, two
 //! helpers perform what may block. Any of them may step; one at a time does.
 
+mod signal;
+mod threads;
+mod waiting;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering, fence};
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use backends::Backend;
-use crossbeam::channel::{Receiver, Sender, unbounded};
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Mutex, RwLock};
 
 use crate::clock::Clock;
 use crate::commitlog::{Cursors, Log};
@@ -25,84 +27,12 @@ use crate::options::{CommitRule, Options};
 use crate::planted::{self, Bug};
 use crate::views::{Effects, Views};
 
+use signal::Signal;
+use threads::Helpers;
+use waiting::Waiters;
+
 /// How long an append waits for space that is being prepared.
 const SPACE_WAIT: Duration = Duration::from_secs(5);
-
-/// How long the engine thread naps after it applied something, rather than be woken by each append. What is
-/// appended meanwhile becomes visible so much later, and plain messages are stamped with a time so old.
-const NAP: Duration = Duration::from_micros(20);
-
-/// A flag that a thread sleeps on.
-///
-/// No wake-up gets lost between a tail that moves and a thread that goes to sleep, because both sides take the
-/// appender's lock: a producer moves the tail under it and raises afterwards; the thread lowers, and looks at
-/// the tail behind that lock before it sleeps. Whoever has it second sees what the other did.
-#[derive(Debug, Default)]
-struct Signal {
-    raised: AtomicBool,
-    held: AtomicBool,
-    lock: Mutex<()>,
-    condvar: Condvar,
-}
-
-impl Signal {
-    fn raise(&self) {
-        if !self.raised.load(Ordering::Relaxed) && !self.raised.swap(true, Ordering::AcqRel) {
-            drop(self.lock.lock());
-            self.condvar.notify_one();
-        }
-    }
-
-    /// Sleeps until it is raised or the time is up. The caller looks at what there is to do afterwards.
-    fn wait(&self, at_most: Duration) {
-        let mut guard = self.lock.lock();
-        if !self.raised.load(Ordering::Acquire) {
-            self.condvar.wait_for(&mut guard, at_most);
-        }
-        self.lower();
-    }
-
-    /// Sleeps for a moment with the signal raised, so that nobody spends time on waking the caller.
-    fn nap(&self, time: Duration) {
-        self.raised.store(true, Ordering::Release);
-        self.held.store(true, Ordering::Release);
-        self.condvar.wait_for(&mut self.lock.lock(), time);
-    }
-
-    /// Whether the caller naps only.
-    fn is_held(&self) -> bool {
-        self.held.load(Ordering::Acquire)
-    }
-
-    /// Whoever raises it from now on wakes the caller, who looks once more before he sleeps.
-    fn lower(&self) {
-        self.held.store(false, Ordering::Relaxed);
-        self.raised.store(false, Ordering::Release);
-    }
-}
-
-/// Where actions go with threads: what an append or a due timer waits for never stands behind a seal, whose
-/// flush of a whole segment takes as long as filling the next one.
-#[derive(Debug)]
-struct Helpers {
-    urgent: Sender<Action>,
-    patient: Sender<Action>,
-}
-
-impl Helpers {
-    fn send(&self, action: Action) {
-        let helper = if action.is_waited_for() { &self.urgent } else { &self.patient };
-        drop(helper.send(action)); // it fails only once the threads are gone
-    }
-}
-
-/// Those who wait for a cursor.
-#[derive(Debug, Default)]
-struct Waiters {
-    count: AtomicUsize,
-    wakers: Mutex<Vec<(Wait, Offset, Waker)>>,
-    moved: Condvar,
-}
 
 /// Everything that the threads and callers of one store share.
 pub(crate) struct Core {
@@ -445,261 +375,5 @@ impl Core {
                 return step;
             }
         }
-    }
-
-    // ---- waiting ---------------------------------------------------------------------------
-
-    /// Whether `end` is reached at this level; an error if it never will be.
-    pub(crate) fn reached(&self, wait: Wait, end: Offset) -> Result<bool> {
-        let cursor = match wait {
-            Wait::Appended => return Ok(true),
-            Wait::Flushed => self.cursors.flushed(),
-            Wait::Committed if planted::is(Bug::AckBeforeFlush) => self.cursors.tail(),
-            Wait::Committed => self.cursors.applied(),
-        };
-        if cursor >= end {
-            return Ok(true);
-        }
-        match self.appender.lock().stopped() {
-            Some(error) => Err(error),
-            None => Ok(false),
-        }
-    }
-
-    /// Waits until `end` is reached at this level.
-    ///
-    /// # Errors
-    /// Why it never will be. Whether the frame survives is then not known.
-    pub(crate) fn wait(&self, wait: Wait, end: Offset) -> Result<()> {
-        while !self.reached(wait, end)? {
-            if !self.options.threads {
-                self.step();
-                if !self.reached(wait, end)? {
-                    self.flush()?;
-                }
-                continue;
-            }
-            if self.options.commit == CommitRule::Appended && wait == Wait::Committed {
-                self.help();
-                if self.reached(wait, end)? {
-                    return Ok(());
-                }
-            }
-            let mut guard = self.waiters.wakers.lock();
-            self.waiters.count.fetch_add(1, Ordering::SeqCst);
-            fence(Ordering::SeqCst);
-            let ready = self.reached(wait, end);
-            if matches!(ready, Ok(false)) {
-                self.waiters.moved.wait_for(&mut guard, Duration::from_secs(1));
-            }
-            self.waiters.count.fetch_sub(1, Ordering::SeqCst);
-        }
-        Ok(())
-    }
-
-    /// Waits until something beyond `seen` was applied, or the time is up.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Closed`] if the store is closed.
-    pub(crate) fn wait_beyond(&self, seen: Offset, at_most: Duration) -> Result<()> {
-        let mut guard = self.waiters.wakers.lock();
-        self.waiters.count.fetch_add(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        if self.cursors.applied() <= seen && !self.closed.load(Ordering::Acquire) {
-            self.waiters.moved.wait_for(&mut guard, at_most);
-        }
-        self.waiters.count.fetch_sub(1, Ordering::SeqCst);
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the store was closed"));
-        }
-        Ok(())
-    }
-
-    /// Wakes `waker` once `end` is reached at this level, or never will be.
-    pub(crate) fn wake_at(&self, wait: Wait, end: Offset, waker: &Waker) {
-        let mut wakers = self.waiters.wakers.lock();
-        self.waiters.count.fetch_add(1, Ordering::SeqCst);
-        wakers.push((wait, end, waker.clone()));
-        drop(wakers);
-        fence(Ordering::SeqCst);
-        if !matches!(self.reached(wait, end), Ok(false)) {
-            self.wake();
-        }
-    }
-
-    /// Tells everybody who waits that a cursor moved, or that none will move any more.
-    pub(crate) fn wake(&self) {
-        fence(Ordering::SeqCst);
-        if self.waiters.count.load(Ordering::SeqCst) == 0 {
-            return;
-        }
-        let stopped = self.appender.lock().is_stopped();
-        let mut ready = Vec::new();
-        let mut wakers = self.waiters.wakers.lock();
-        wakers.retain(|(wait, end, waker)| {
-            let cursor = match wait {
-                Wait::Appended => self.cursors.tail(),
-                Wait::Flushed => self.cursors.flushed(),
-                Wait::Committed => self.cursors.applied(),
-            };
-            let done = stopped || cursor >= *end;
-            if done {
-                ready.push(waker.clone());
-            }
-            !done
-        });
-        self.waiters.count.fetch_sub(ready.len(), Ordering::SeqCst);
-        self.waiters.moved.notify_all();
-        drop(wakers);
-        ready.into_iter().for_each(Waker::wake);
-    }
-
-    // ---- threads ---------------------------------------------------------------------------
-
-    /// Steps on a thread that happens to be here, if no other is at it, and tells the engine thread.
-    pub(crate) fn help(&self) {
-        loop {
-            match self.decide() {
-                Some(step) => {
-                    self.replan(step);
-                    if !step.again {
-                        return;
-                    }
-                }
-                // Whoever is at it may have looked at the cursors before they moved.
-                None => return self.engine.raise(),
-            }
-        }
-    }
-
-    /// Sees to it that the engine thread wakes in time for what a step on another thread found.
-    fn replan(&self, step: Step) {
-        if step.next_ms.is_some_and(|next| next < self.planned_ms.load(Ordering::SeqCst)) {
-            self.engine.raise();
-        }
-    }
-
-    /// Starts the threads.
-    ///
-    /// # Errors
-    /// The operating system's, if it has no thread to give.
-    pub(crate) fn start(self: &Arc<Self>) -> Result<()> {
-        if !self.options.threads {
-            return Ok(());
-        }
-        let ((urgent, urgent_actions), (patient, patient_actions)) = (unbounded(), unbounded());
-        let helpers = Helpers { urgent, patient };
-        let waiting: Vec<Action> = self.todo.lock().drain(..).collect();
-        waiting.into_iter().for_each(|action| helpers.send(action));
-        *self.helpers.lock() = Some(helpers);
-        let spawn = |name: &str, run: Box<dyn FnOnce(&Core) + Send>| {
-            let core = Arc::clone(self);
-            std::thread::Builder::new()
-                .name(format!("mainspring-{name}"))
-                .spawn(move || run(&core))
-                .map_err(|e| Error::io(format!("cannot start the {name} thread"), e))
-        };
-        let threads = vec![
-            spawn("flusher", Box::new(|core| core.run_flusher()))?,
-            spawn("engine", Box::new(|core| core.run_engine()))?,
-            spawn("space", Box::new(move |core| core.run_helper(&urgent_actions)))?,
-            spawn("upkeep", Box::new(move |core| core.run_helper(&patient_actions)))?,
-        ];
-        *self.threads.lock() = threads;
-        Ok(())
-    }
-
-    fn run_engine(&self) {
-        exact_wake_ups();
-        while !self.stop.load(Ordering::Acquire) {
-            // Until this thread has said when it will wake, everybody else wakes it.
-            self.planned_ms.store(i64::MAX, Ordering::SeqCst);
-            let before = self.cursors.applied();
-            let step = self.decide();
-            if step.is_some_and(|step| !step.again) && self.options.commit == CommitRule::Appended {
-                if self.cursors.applied() > before {
-                    self.engine.nap(NAP); // more follows, mostly
-                    continue;
-                }
-                if self.engine.is_held() {
-                    self.engine.lower();
-                    continue;
-                }
-            }
-            let pause = match step {
-                None => Duration::from_millis(1),
-                Some(step) if step.again => continue,
-                Some(step) => {
-                    self.planned_ms.store(step.next_ms.unwrap_or(i64::MAX), Ordering::SeqCst);
-                    self.pause_until(step.next_ms)
-                }
-            };
-            if !pause.is_zero() {
-                self.engine.wait(pause);
-            }
-        }
-    }
-
-    /// How long it is until this owner time, a second at most.
-    fn pause_until(&self, next_ms: Option<i64>) -> Duration {
-        let now = self.clock.now();
-        let now_ms = self.appender.lock().owner_ms(now);
-        let until = next_ms.map_or(1000, |next| next.saturating_sub(now_ms));
-        let whole = Duration::from_millis(u64::try_from(until).unwrap_or(0).min(1000));
-        // The millisecond that runs is partly over, if it is the wall's.
-        let over = if now_ms == now.wall_ms { now.wall_part_ns } else { 0 };
-        whole.saturating_sub(Duration::from_nanos(u64::from(over)))
-    }
-
-    fn run_flusher(&self) {
-        while !self.stop.load(Ordering::Acquire) {
-            match self.flush_due() {
-                Ok(()) => {
-                    let _ = self.flush(); // a failure has stopped the store and is told to whoever waits
-                    self.help();
-                }
-                Err(due) => {
-                    let now_ms = self.appender.lock().owner_ms(self.clock.now());
-                    let interval = i64::try_from(self.options.flush_interval_ms).unwrap_or(1000);
-                    let idle = if self.options.commit == CommitRule::Flushed { 1000 } else { interval };
-                    let pause = due.map_or(idle, |due| due.saturating_sub(now_ms)).clamp(1, 1000);
-                    self.flusher.wait(Duration::from_millis(pause.unsigned_abs()));
-                }
-            }
-        }
-    }
-
-    fn run_helper(&self, actions: &Receiver<Action>) {
-        for action in actions {
-            let event = perform(&*self.backend, &self.log, action);
-            self.events.lock().push(event);
-            self.tell_appender();
-            self.engine.raise();
-            self.wake();
-        }
-    }
-
-    /// Ends the threads. Called once, with nothing left to do.
-    pub(crate) fn stop_threads(&self) {
-        self.stop.store(true, Ordering::Release);
-        *self.helpers.lock() = None;
-        self.engine.raise();
-        self.flusher.raise();
-        let threads = std::mem::take(&mut *self.threads.lock());
-        for thread in threads {
-            if thread.thread().id() != std::thread::current().id() {
-                let _ = thread.join(); // a thread that panicked has stopped already
-            }
-        }
-        self.wake();
-    }
-}
-
-/// Has the kernel end this thread's timed waits when they end, and not up to 50 us later.
-fn exact_wake_ups() {
-    #[cfg(target_os = "linux")]
-    {
-        let slack = std::num::NonZeroU64::new(1_000);
-        let _ = rustix::thread::set_current_timer_slack(slack); // without it timers are a little later
     }
 }
