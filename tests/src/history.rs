@@ -102,9 +102,11 @@ impl History {
         let mut rng = Rng::new(seed);
         let plan = Plan::new(class, &mut rng);
         let options = plan.options.clone();
+        let backend = FaultyBackend::new(seed);
+        backend.keep_removed();
         Self {
             seed,
-            backend: FaultyBackend::new(seed),
+            backend,
             clock: Arc::new(ManualClock::new(FIRST_MS)),
             plan,
             store: None,

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::disk::Disk;
 use super::schedule::{Crashed, Fault, Injected, OpKind, Rng, Schedule, Trace};
-use crate::Name;
+use crate::{Name, StreamInfo};
 
 pub(super) type SharedDisk = Arc<Mutex<Disk>>;
 
@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) schedule: Schedule,
     pub(super) injected: Injected,
     pub(super) trace: Trace,
+    /// What was removed and nobody asked for yet, while it is kept.
+    pub(super) removed: Option<Vec<(StreamInfo, Vec<u8>)>>,
     crashed: bool,
     in_flight: Option<InFlight>,
 }
@@ -48,6 +50,7 @@ impl World {
             schedule: Schedule::default(),
             injected: Injected::default(),
             trace: Trace::default(),
+            removed: None,
             crashed: false,
             in_flight: None,
         }
@@ -169,6 +172,7 @@ impl World {
         next.capacity = self.capacity;
         next.injected = self.injected;
         next.trace = self.trace.clone();
+        next.removed = self.removed.as_ref().map(|_| Vec::new());
         next.trace.event(what, seed);
         next
     }
