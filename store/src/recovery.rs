@@ -69,7 +69,8 @@ struct Found {
     /// Whether each is sealed; one that is not was being written when the process ended.
     indexes: BTreeMap<Offset, bool>,
     buckets: BTreeMap<Offset, bool>,
-    bases: Vec<u64>,
+    /// One that is not sealed may be whole in the page cache and gone at the next power cut.
+    bases: BTreeMap<u64, bool>,
 }
 
 /// A segment's stream.
@@ -136,7 +137,7 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
     let sealed = opening.serve(&log, chain, &mut views)?;
     let garbage = opening.garbage(&log, &generations);
     let (next_epoch, queue_skips) = opening.epoch(epoch, clock.boot_id(), &views);
-    let next_base = opening.found.bases.last().map_or(1, |newest| newest + 1);
+    let next_base = opening.found.bases.keys().last().map_or(1, |newest| newest + 1);
     let Opening { buckets, report, damage, .. } = opening;
     tracing::info!(?report, "opened");
     let files = FoundFiles { sealed, generations, next_base, garbage, buckets, checkpoint };
@@ -153,13 +154,12 @@ fn find(backend: &dyn Backend) -> Result<Found> {
             }
             Some(StreamKind::Index(at)) => drop(found.indexes.insert(at, info.sealed)),
             Some(StreamKind::Bucket(at)) => drop(found.buckets.insert(at, info.sealed)),
-            Some(StreamKind::Base(number)) => found.bases.push(number),
+            Some(StreamKind::Base(number)) => drop(found.bases.insert(number, info.sealed)),
             Some(StreamKind::Reserve) => {}
             None => tracing::warn!(name = %info.name, "a stream that this version does not know; left alone"),
         }
     }
     found.segments.sort_unstable_by_key(|segment| segment.start);
-    found.bases.sort_unstable();
     Ok(found)
 }
 
@@ -234,7 +234,8 @@ impl Opening<'_> {
     fn base(&mut self) -> Result<(Views, VecDeque<Generation>)> {
         let mut views = None;
         let mut generations = VecDeque::new();
-        for (age, number) in self.found.bases.iter().rev().enumerate() {
+        let sealed = self.found.bases.iter().rev().filter(|(_, sealed)| **sealed);
+        for (age, number) in sealed.map(|(number, _)| number).enumerate() {
             let reader = self.reader(StreamKind::Base(*number))?;
             let bytes = reader.read(0..reader.published()).map_err(|e| Error::io("cannot read a base", e));
             match bytes.and_then(|bytes| Views::thaw(&bytes, &self.buckets, self.now_ms)) {
@@ -500,7 +501,9 @@ impl Opening<'_> {
             return Vec::new();
         }
         let live: Vec<Offset> = log.segments().iter().map(|s| s.start).collect();
-        let dead = |at: &Offset| !live.contains(at);
+        // What was trimmed goes once two bases contain the Trim, also if one of them was lost meanwhile.
+        let first = live.first().copied().filter(|_| generations.len() < 2).unwrap_or_default();
+        let dead = |at: &Offset| !live.contains(at) && *at >= first;
         let segments = self.found.segments.iter().map(|s| s.start).filter(dead).map(StreamKind::Segment);
         let indexes = self.found.indexes.keys().copied().filter(dead).map(StreamKind::Index);
         let buckets = self
@@ -511,7 +514,7 @@ impl Opening<'_> {
             .filter(|b| !self.buckets.contains_key(b))
             .map(StreamKind::Bucket);
         let known = |number: &u64| !generations.iter().any(|g| g.number == *number);
-        let bases = self.found.bases.iter().copied().filter(known).map(StreamKind::Base);
+        let bases = self.found.bases.keys().copied().filter(known).map(StreamKind::Base);
         segments.chain(indexes).chain(buckets).chain(bases).map(|kind| (self.report.end, kind)).collect()
     }
 
