@@ -141,6 +141,11 @@ impl Disk {
 
     pub(super) fn seal(&mut self, len: usize) {
         self.flush(len);
+        self.seal_unflushed(len);
+    }
+
+    /// A seal whose flush lied.
+    pub(super) fn seal_unflushed(&mut self, len: usize) {
         self.cut(len);
         self.durable_len = len;
         self.sealed = true;

@@ -100,6 +100,17 @@ impl FaultyBackend {
         self.world.lock().schedule.clear();
     }
 
+    /// While held, faults of [`fail_next`](Self::fail_next) wait: what a checker does meets none.
+    pub fn hold_faults(&self, held: bool) {
+        self.world.lock().schedule.held = held;
+    }
+
+    /// The calls that met [`Fault::Io`] on this side of the last crash since this was last asked.
+    #[must_use]
+    pub fn take_failures(&self) -> Vec<(OpKind, Option<Name>)> {
+        std::mem::take(&mut self.world.lock().failures)
+    }
+
     /// Whether a [`Fault::Crash`] happened.
     #[must_use]
     pub fn is_crashed(&self) -> bool {
