@@ -126,10 +126,10 @@ fn chain(segments: &[RawSegment], is_known: impl Fn(u64) -> bool, trimmed: u64) 
     let from = |head: usize| {
         let mut chain = vec![head];
         let mut end = segments[head].end();
-        for i in head + 1..segments.len() {
+        for (i, segment) in segments.iter().enumerate().skip(head + 1) {
             if previous(i) == Some(end) {
                 chain.push(i);
-                end = segments[i].end();
+                end = segment.end();
             }
         }
         chain
