@@ -19,7 +19,7 @@ pub enum Bug {
     DamageCutAsTail,
     /// A segment that ends before the end that its successor names is accepted.
     HoleTakenForRoll,
-    /// The first offset of an epoch is used again after its opening segment was lost.
+    /// The first offset of an epoch is used again after its opening segment was lost, over what is left of it.
     FirstOffsetReused,
     /// What was found at open is shown before it is flushed again.
     ShownBeforeReflush,
@@ -45,10 +45,12 @@ pub enum Bug {
     OffsetBelowPromised,
     /// A failed flush is tried again as if nothing had happened.
     FailedFlushRetried,
+    /// A consumer's progress passes what it handed out and nobody decided on.
+    ProgressPassesOpen,
 }
 
 /// All of them, in order.
-pub const ALL: [Bug; 20] = [
+pub const ALL: [Bug; 21] = [
     Bug::AckBeforeFlush,
     Bug::ViewAheadOfCommit,
     Bug::CheckpointCoversUnflushed,
@@ -69,6 +71,7 @@ pub const ALL: [Bug; 20] = [
     Bug::RetryCountReset,
     Bug::OffsetBelowPromised,
     Bug::FailedFlushRetried,
+    Bug::ProgressPassesOpen,
 ];
 
 #[cfg(feature = "planted")]

@@ -69,7 +69,8 @@ struct Found {
     /// Whether each is sealed; one that is not was being written when the process ended.
     indexes: BTreeMap<Offset, bool>,
     buckets: BTreeMap<Offset, bool>,
-    bases: Vec<u64>,
+    /// One that is not sealed may be whole in the page cache and gone at the next power cut.
+    bases: BTreeMap<u64, bool>,
 }
 
 /// A segment's stream.
@@ -121,12 +122,12 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
         report: Report { clean: epoch.is_none_or(|e| e.clean), ..Report::default() },
         damage: None,
     };
-    let (mut views, generations) = opening.base()?;
+    let (mut views, mut generations) = opening.base()?;
     if views.segment_bytes == 0 {
         views.segment_bytes = segment_bytes;
     }
-    let chain = opening.chain(&views, &generations)?;
-    opening.judge(&chain, checkpoint.max(views.applied));
+    let chain = opening.chain(&views, &mut generations)?;
+    opening.judge(&chain, checkpoint.max(views.applied))?;
     let segments = opening.settle(&chain)?;
     let log = Arc::new(Log::new(identity.secret, segments));
     let base = views.applied;
@@ -136,7 +137,7 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
     let sealed = opening.serve(&log, chain, &mut views)?;
     let garbage = opening.garbage(&log, &generations);
     let (next_epoch, queue_skips) = opening.epoch(epoch, clock.boot_id(), &views);
-    let next_base = opening.found.bases.last().map_or(1, |newest| newest + 1);
+    let next_base = opening.found.bases.keys().last().map_or(1, |newest| newest + 1);
     let Opening { buckets, report, damage, .. } = opening;
     tracing::info!(?report, "opened");
     let files = FoundFiles { sealed, generations, next_base, garbage, buckets, checkpoint };
@@ -153,13 +154,12 @@ fn find(backend: &dyn Backend) -> Result<Found> {
             }
             Some(StreamKind::Index(at)) => drop(found.indexes.insert(at, info.sealed)),
             Some(StreamKind::Bucket(at)) => drop(found.buckets.insert(at, info.sealed)),
-            Some(StreamKind::Base(number)) => found.bases.push(number),
+            Some(StreamKind::Base(number)) => drop(found.bases.insert(number, info.sealed)),
             Some(StreamKind::Reserve) => {}
             None => tracing::warn!(name = %info.name, "a stream that this version does not know; left alone"),
         }
     }
     found.segments.sort_unstable_by_key(|segment| segment.start);
-    found.bases.sort_unstable();
     Ok(found)
 }
 
@@ -185,7 +185,7 @@ fn open_buckets(backend: &dyn Backend, found: &BTreeMap<Offset, bool>) -> Result
         match reader.and_then(Bucket::open) {
             Ok(bucket) if bucket.segment == at => drop(buckets.insert(at, bucket)),
             Ok(bucket) => tracing::warn!(%name, of = %bucket.segment, "a due bucket under another's name"),
-            Err(error) if error.kind() == ErrorKind::Version => return Err(error),
+            Err(error) if is_no_damage(&error) => return Err(error),
             Err(error) => tracing::warn!(%name, %error, "a due bucket cannot be used"),
         }
     }
@@ -213,6 +213,11 @@ impl Progress {
     }
 }
 
+/// Whether another open may do better: what cannot be read now, or not by this version, is not to be left out.
+fn is_no_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Version | ErrorKind::Io)
+}
+
 /// What an open works with.
 struct Opening<'a> {
     backend: &'a dyn Backend,
@@ -230,11 +235,15 @@ impl Opening<'_> {
         self.backend.open(&name).map_err(|e| Error::io(format!("cannot open {name}"), e))
     }
 
-    /// The newest base generation that can be read, and all that can.
+    /// The newest base generation that can be read, and the one before it.
     fn base(&mut self) -> Result<(Views, VecDeque<Generation>)> {
         let mut views = None;
         let mut generations = VecDeque::new();
-        for (age, number) in self.found.bases.iter().rev().enumerate() {
+        let sealed = self.found.bases.iter().rev().filter(|(_, sealed)| **sealed);
+        for (age, number) in sealed.map(|(number, _)| number).enumerate() {
+            if generations.len() == 2 {
+                break; // an older one is left of a removal that failed; what it needs may be gone
+            }
             let reader = self.reader(StreamKind::Base(*number))?;
             let bytes = reader.read(0..reader.published()).map_err(|e| Error::io("cannot read a base", e));
             match bytes.and_then(|bytes| Views::thaw(&bytes, &self.buckets, self.now_ms)) {
@@ -246,27 +255,38 @@ impl Opening<'_> {
                     self.report.older_base |= views.is_none() && age > 0;
                     views.get_or_insert(state);
                 }
-                Err(e) if e.kind() == ErrorKind::Version => return Err(e),
+                Err(error) if is_no_damage(&error) => return Err(error),
                 Err(error) => tracing::warn!(number, %error, "a base generation cannot be used"),
             }
         }
         Ok((views.unwrap_or_else(|| Views::empty(self.now_ms)), generations))
     }
 
-    /// Follows the log from its start: each segment's first frame names where the one before ended.
-    fn chain(&mut self, views: &Views, generations: &VecDeque<Generation>) -> Result<Chain> {
-        let mut chain = Chain { end: views.start, ..Chain::default() };
-        let oldest = generations.front().map_or(views.start, |g| g.start);
+    /// The log from the oldest base's start on, or from the state's own if what lies between is not all there:
+    /// then the older base is none.
+    fn chain(&mut self, views: &Views, generations: &mut VecDeque<Generation>) -> Result<Chain> {
         let found = self.found.segments.clone();
         let at = |start: Offset| found.iter().position(|s| s.start == start);
-        let mut next = if views.start == Offset(0) {
-            self.successor(Offset(0), &found)?
-        } else {
-            at(oldest).or_else(|| at(views.start))
-        };
-        if next.is_none() && views.start == Offset(0) {
-            next = self.headless(&found)?;
+        if views.start == Offset(0) {
+            let mut first = self.successor(Offset(0), &found)?;
+            if first.is_none() {
+                first = self.headless(&found)?;
+            }
+            return self.follow(first, &found, views);
         }
+        let oldest = generations.front().map_or(views.start, |g| g.start);
+        let chain = self.follow(at(oldest), &found, views)?;
+        if chain.segments.iter().any(|segment| segment.start == views.start) {
+            return Ok(chain);
+        }
+        generations.retain(|generation| generation.start == views.start);
+        self.follow(at(views.start), &found, views)
+    }
+
+    /// Follows the log: each segment's first frame names where the one before ended.
+    fn follow(&mut self, first: Option<usize>, found: &[FoundSegment], views: &Views) -> Result<Chain> {
+        let mut chain = Chain { end: views.start, ..Chain::default() };
+        let mut next = first;
         let rest = next.map_or(&[][..], |i| &found[i..]);
         let mut progress = Progress::new("checked", rest.iter().map(|s| self.to_walk(s, views.applied)));
         while let Some(i) = next {
@@ -374,22 +394,21 @@ impl Opening<'_> {
     }
 
     /// Decides between a torn tail and damage by the durable mark.
-    fn judge(&mut self, chain: &Chain, known: Offset) {
+    fn judge(&mut self, chain: &Chain, known: Offset) -> Result<()> {
         let mut behind = Behind::default();
         let mut look = |found: Behind| {
             behind.flushed = behind.flushed.max(found.flushed);
             behind.frames += found.frames;
             behind.bytes += found.bytes;
         };
-        if let Some((start, walk)) = &chain.bad
-            && let Ok(bytes) = self.bytes(*start)
-        {
+        if let Some((start, walk)) = &chain.bad {
+            let bytes = self.bytes(*start)?;
             let from = usize::try_from(walk.end.0 - start.0).unwrap_or(usize::MAX);
             look(scan::search(&bytes.slice(from.min(bytes.len())..), self.secret, walk.end));
         }
         let known_start = chain.segments.first().map_or(chain.end, |s| s.start);
         for FoundSegment { start, .. } in self.found.segments.iter().filter(|s| s.start >= chain.end) {
-            self.bytes(*start).into_iter().for_each(|bytes| look(scan::search(&bytes, self.secret, *start)));
+            look(scan::search(&self.bytes(*start)?, self.secret, *start));
         }
         // A sealed stream was flushed to its last byte, and everything before it was too.
         let sealed = self.found.segments.iter().filter(|s| s.sealed && s.start >= known_start);
@@ -407,6 +426,7 @@ impl Opening<'_> {
             tracing::error!(%at, %mark, why, "damage below the durable mark");
             self.damage = Some(Error::new(ErrorKind::ReadOnly, text).at(at));
         }
+        Ok(())
     }
 
     /// Where the chain breaks off, and the check that fails there.
@@ -500,7 +520,9 @@ impl Opening<'_> {
             return Vec::new();
         }
         let live: Vec<Offset> = log.segments().iter().map(|s| s.start).collect();
-        let dead = |at: &Offset| !live.contains(at);
+        // What was trimmed goes once two bases contain the Trim, also if one of them was lost meanwhile.
+        let first = live.first().copied().filter(|_| generations.len() < 2).unwrap_or_default();
+        let dead = |at: &Offset| !live.contains(at) && *at >= first;
         let segments = self.found.segments.iter().map(|s| s.start).filter(dead).map(StreamKind::Segment);
         let indexes = self.found.indexes.keys().copied().filter(dead).map(StreamKind::Index);
         let buckets = self
@@ -511,7 +533,7 @@ impl Opening<'_> {
             .filter(|b| !self.buckets.contains_key(b))
             .map(StreamKind::Bucket);
         let known = |number: &u64| !generations.iter().any(|g| g.number == *number);
-        let bases = self.found.bases.iter().copied().filter(known).map(StreamKind::Base);
+        let bases = self.found.bases.keys().copied().filter(known).map(StreamKind::Base);
         segments.chain(indexes).chain(buckets).chain(bases).map(|kind| (self.report.end, kind)).collect()
     }
 

@@ -420,14 +420,16 @@ impl Inner {
         done
     }
 
-    /// Brings everything to rest and says so on the medium.
+    /// Brings everything to rest and says so on the medium, unless something failed on the way.
     fn finish(&self) -> Result<()> {
         let core = &self.core;
+        let sound = || core.appender.lock().stopped().map_or(Ok(()), Err);
         let opened = core.appender.lock().is_open();
         while core.flush()? {
             core.step();
         }
         core.step();
+        sound()?;
         if !opened {
             return Ok(()); // nothing was appended, so nothing is left behind
         }
@@ -447,6 +449,7 @@ impl Inner {
             let name = StreamKind::Segment(start).name();
             core.backend.remove(&name).map_err(|e| Error::io(format!("cannot remove {name}"), e))?;
         }
+        sound()?;
         let record = core.appender.lock().epoch();
         cells::write(&*core.backend, &EpochRecord { clean: true, ..record })
     }

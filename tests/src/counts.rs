@@ -1,5 +1,7 @@
 //! What a campaign did, in figures.
 
+use backends::OpKind;
+
 macro_rules! counts {
     ($($field:ident: $name:literal,)*) => {
         /// Counts of one history or of many.
@@ -47,10 +49,24 @@ counts! {
     damage_below: "damage below the mark",
     damage_repaired: "damage repaired",
     failed_flushes: "failed flushes",
+    failed_creates: "failed creates",
+    failed_reserves: "failed reserves",
+    failed_seals: "failed seals",
+    failed_opens: "failed opens of a stream",
+    failed_lists: "failed lists",
+    failed_reads: "failed reads",
+    failed_removes: "failed removes",
+    failed_cells: "failed cell reads and writes",
+    lies: "flushes that lied",
+    lies_told: "lies that were told after the power cut",
+    misdirected: "misdirected writes",
     full: "refusals on a full disk",
     clock_steps: "clock steps",
     cancels: "cancels answered",
     retries: "retries and dead letters",
+    deleted: "topics deleted",
+    consumed: "deliveries acked or nacked",
+    undecided: "acks and nacks without an outcome",
     rebuilds: "rebuilds compared",
     sweeps: "sweeps",
     reads: "records read",
@@ -71,8 +87,37 @@ impl Counts {
             "opens on the older generation",
             "tears above the mark",
             "damage below the mark",
+            "failed creates",
+            "failed reserves",
+            "failed seals",
+            "failed opens of a stream",
+            "failed lists",
+            "failed reads",
+            "failed removes",
+            "failed cell reads and writes",
+            "lies that were told after the power cut",
+            "misdirected writes",
+            "topics deleted",
+            "acks and nacks without an outcome",
         ];
         self.named().into_iter().filter(|(name, n)| must.contains(name) && *n < least).collect()
+    }
+
+    /// A call of this kind failed with an error of the medium.
+    pub fn failed(&mut self, kind: OpKind) {
+        let count = match kind {
+            OpKind::Flush => &mut self.failed_flushes,
+            OpKind::Create => &mut self.failed_creates,
+            OpKind::Reserve => &mut self.failed_reserves,
+            OpKind::Seal => &mut self.failed_seals,
+            OpKind::Open | OpKind::Reopen => &mut self.failed_opens,
+            OpKind::List => &mut self.failed_lists,
+            OpKind::Read => &mut self.failed_reads,
+            OpKind::Remove => &mut self.failed_removes,
+            OpKind::ReadCell | OpKind::WriteCell => &mut self.failed_cells,
+            OpKind::Publish => return,
+        };
+        *count += 1;
     }
 
     /// Crashes, each with a reopen.

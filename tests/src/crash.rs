@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use backends::{Damage, FaultyBackend, Name, Streams};
+use backends::{Damage, FaultyBackend, Name, OpKind, Streams};
 use mainspring::{Clock, CommitRule, Options, Store};
 
 use crate::Verdict;
 use crate::history::History;
-use crate::invariants::{base, durable, rebuild, require};
+use crate::invariants::availability::Reasons;
+use crate::invariants::{base, durable, invented, rebuild, require};
 use crate::plan::Class;
 use crate::raw;
 use crate::raw::base::RawBase;
@@ -39,7 +40,7 @@ impl History {
         Ok(())
     }
 
-    fn let_go(&mut self) {
+    pub(crate) fn let_go(&mut self) {
         self.deliveries.clear();
         self.flights.clear();
         self.consumer = None;
@@ -71,6 +72,7 @@ impl History {
 
     /// What a crash leaves, with a new life ahead.
     fn image(&mut self, power: bool) {
+        self.notice_failure();
         self.looked.clear();
         if power {
             let seed = self.rng.bits();
@@ -142,8 +144,14 @@ impl History {
             let rule = self.options.commit;
             self.note(|| format!("the rule is {rule:?} now"));
         }
-        self.reasons.narrow = self.options.unflushed_bytes_max < 1 << 20;
-        (self.reasons.poisoned, self.mute) = (false, false);
+    }
+
+    /// What failed for the process before is no reason any more.
+    fn forget_failures(&mut self) {
+        let (full, damaged) = (self.reasons.full, self.reasons.damaged);
+        let narrow = self.options.unflushed_bytes_max < 1 << 20;
+        self.reasons = Reasons { full, damaged, narrow, ..Reasons::default() };
+        self.mute = false;
     }
 
     /// Opens the store on what a crash left, also if it strikes again meanwhile.
@@ -152,10 +160,17 @@ impl History {
         let harmed = faults && self.plan.class != Class::Scenario && self.rng.one_in(6) && self.harm();
         let mut power = power;
         for _ in 0..6 {
+            self.forget_failures();
             if faults && self.rng.one_in(6) {
                 let op = self.backend.ops() + self.rng.below(12);
                 self.note(|| format!("a crash will strike within operation {op}"));
                 self.backend.crash_at(op);
+            }
+            if faults && self.plan.class == Class::Eio && self.rng.one_in(2) {
+                let kinds = [OpKind::Open, OpKind::Reopen, OpKind::List, OpKind::Read, OpKind::ReadCell];
+                self.fails(
+                    &[&kinds[..], &[OpKind::Create, OpKind::Seal, OpKind::Flush, OpKind::Remove]].concat(),
+                );
             }
             match self.open(power) {
                 Ok(true) => {
@@ -163,7 +178,7 @@ impl History {
                     return Ok(());
                 }
                 Ok(false) => {
-                    self.counts.crashes_in_recovery += 1;
+                    self.counts.crashes_in_recovery += u64::from(self.backend.is_crashed());
                     let again = self.rng.one_in(2);
                     self.image(again);
                     power |= again;
@@ -172,12 +187,14 @@ impl History {
             }
         }
         self.backend.clear_faults();
+        self.forget_failures();
         self.open(power).map(drop)
     }
 
     /// Opens the store and compares what it found with what must be there. False if the machine crashed again.
     pub(crate) fn open(&mut self, power: bool) -> Verdict<bool> {
         let opened = open_on(&self.backend, &self.clock, &self.options);
+        self.notice_failure();
         let crashed = self.backend.is_crashed();
         let store = match opened {
             Ok(store) if !crashed => store,
@@ -194,6 +211,7 @@ impl History {
         self.model.secret = raw::log::secret(&self.backend).unwrap_or(0);
         let raw = self.model.read(&self.backend);
         let end = raw.end();
+        invented::ends(report.end.0, end)?;
         durable::survives(&self.model, end, power)?;
         let lost = self.model.cut(end);
         let frames = self.model.chain.len();

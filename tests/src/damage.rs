@@ -1,5 +1,7 @@
 //! Damage to durable bytes at the end of a history: it is found and told, and no wrong byte is ever served.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use backends::{Damage, Name};
 use mainspring::{ErrorKind, Offset, ReadRequest, Store, TagFilter};
 
@@ -15,7 +17,7 @@ use crate::raw::{Bytes, frame};
 const PROPERTY: &str = "damage";
 
 /// What the damage did to the log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Harm {
     /// Where the log ended before.
     whole: u64,
@@ -23,8 +25,16 @@ struct Harm {
     good: u64,
     /// The durable mark.
     mark: u64,
-    /// The first offset of the segment that was damaged.
-    segment: u64,
+    /// The first offsets of segments that lack frames now.
+    segments: BTreeSet<u64>,
+    /// Whether a base or a bucket changed: the state may be lost though the log is whole.
+    state: bool,
+}
+
+/// The log and the sealed bases and buckets, before they are damaged.
+struct Before {
+    log: RawLog,
+    state: BTreeMap<Name, Vec<u8>>,
 }
 
 impl History {
@@ -40,7 +50,14 @@ impl History {
         match self.rng.below(10) {
             0 => self.damage_cell(),
             1 | 2 => self.damage_bucket(),
-            _ => self.damage_log(&raw),
+            _ => {
+                let whole = self.backend.clone();
+                for _ in 0..3 {
+                    self.backend = whole.kill();
+                    self.damage_log(&raw)?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -70,7 +87,14 @@ impl History {
         let info = *self.rng.pick(&due);
         let at = self.rng.below(info.len);
         self.note(|| format!("damage {} at {at}", info.name));
-        self.backend.damage(&info.name, at, &Damage::Flip(1));
+        let other = *self.rng.pick(&due);
+        if other.name == info.name {
+            self.backend.damage(&info.name, at, &Damage::Flip(1));
+        } else {
+            let to = self.rng.below(other.len);
+            self.counts.misdirected += 1;
+            self.backend.damage(&info.name, at, &Damage::Misdirect { to: other.name.clone(), at: to });
+        }
         let store = match open_on(&self.backend, &self.clock, &self.options) {
             Ok(store) => store,
             Err(error) => return self.refused("open", &error),
@@ -103,36 +127,100 @@ impl History {
         }
         let segment = &raw.segments[*self.rng.pick(&full)];
         let at = self.rng.below(segment.end() - segment.start);
-        let kind = match self.rng.below(4) {
+        let kind = match self.rng.below(8) {
             0 => Damage::Zero,
             1 => Damage::Stale,
+            2..=5 => self.misdirect(),
             _ => Damage::Flip(1 << self.rng.below(8)),
         };
+        let before = self.before();
         self.note(|| format!("damage {} at {at}: {kind:?}", segment.name));
         self.backend.damage(&segment.name, at, &kind);
-        let after = self.model.read(&self.backend);
-        let mark = self.mark(&after);
-        let harm = Harm { whole: raw.end(), good: good_end(&after, raw), mark, segment: segment.start };
+        let harm = self.harmed(&before);
         self.note(|| format!("{harm:?}"));
         if harm.good < harm.mark {
             self.counts.damage_below += 1;
         }
         for _ in 0..2 {
-            self.open_damaged(harm)?;
+            self.open_damaged(&harm)?;
             self.backend = self.backend.kill();
         }
         Ok(())
     }
 
-    /// The durable mark by the rules: checkpoint, newest base, sealed ends, and every frame's `flushed`.
-    fn mark(&self, raw: &RawLog) -> u64 {
+    /// A write that hits another log segment, index file or base.
+    fn misdirect(&mut self) -> Damage {
+        let mut hit = self.backend.streams();
+        hit.retain(|i| i.sealed && i.len > 0 && numbered(&i.name, "due").is_none());
+        if hit.is_empty() {
+            return Damage::Zero;
+        }
+        let info = self.rng.pick(&hit).clone();
+        self.counts.misdirected += 1;
+        Damage::Misdirect { to: info.name, at: self.rng.below(info.len) }
+    }
+
+    /// The last life, in which flushes lied, ends by power cuts: what is missing is told where it can be known,
+    /// and what is left is right.
+    pub(crate) fn lied(&mut self) -> Verdict {
+        self.observe()?;
+        let before = self.before();
+        self.let_go();
+        self.reasons.damaged = true;
+        self.counts.lies += self.backend.injected().lies;
+        let lied = self.backend.clone();
+        for _ in 0..8 {
+            let seed = self.rng.bits();
+            self.note(|| format!("power cut {seed} after lies"));
+            self.counts.power_cuts += 1;
+            self.backend = lied.crash(seed);
+            self.clock.reboot();
+            let harm = self.harmed(&before);
+            self.note(|| format!("{harm:?}"));
+            self.open_damaged(&harm)?;
+            self.counts.lies_told += u64::from(harm.good < harm.mark);
+        }
+        Ok(())
+    }
+
+    fn before(&mut self) -> Before {
+        Before { log: self.model.read(&self.backend), state: self.state_files() }
+    }
+
+    fn state_files(&self) -> BTreeMap<Name, Vec<u8>> {
+        let kept = |name: &Name| numbered(name, "base").or(numbered(name, "due")).is_some();
+        let sealed = self.backend.streams().into_iter().filter(|i| i.sealed && kept(&i.name));
+        sealed.filter_map(|i| Some((i.name.clone(), self.backend.dump(&i.name)?))).collect()
+    }
+
+    /// What differs from before.
+    fn harmed(&mut self, before: &Before) -> Harm {
+        let after = self.model.read(&self.backend);
+        let frames = |log: &RawLog, start: u64| {
+            let found = log.segments.iter().find(|segment| segment.start == start);
+            found.map_or(0, |segment| segment.frames.len())
+        };
+        let starts = before.log.segments.iter().map(|segment| segment.start);
+        let segments = starts.filter(|start| frames(&after, *start) < frames(&before.log, *start)).collect();
+        let state = self.state_files() != before.state;
+        let (whole, good) = (before.log.end(), good_end(&after, &before.log));
+        Harm { whole, good, mark: self.mark(&after, &before.state), segments, state }
+    }
+
+    /// The durable mark by the rules: checkpoint, newest base, sealed ends, and every frame's `flushed`. A base is
+    /// one if the buckets that it names are what they were.
+    fn mark(&self, raw: &RawLog, state: &BTreeMap<Name, Vec<u8>>) -> u64 {
+        let bucket = |segment: &u64| {
+            let name = Name::new(&format!("due-{segment:020}"));
+            name.is_some_and(|name| state.get(&name) == self.backend.dump(&name).as_ref())
+        };
         let cell = |name: &str| self.backend.cells().get(&Name::new(name)?).cloned();
         let checkpoint = cell("checkpoint").and_then(|c| Bytes(c.get(20..)?).u64()).unwrap_or(0);
         let mut mark = checkpoint;
         for info in self.backend.streams() {
             let bytes = self.backend.dump(&info.name).unwrap_or_default();
-            if numbered(&info.name, "base").is_some() {
-                mark = mark.max(RawBase::parse(&bytes).map_or(0, |base| base.at));
+            if info.sealed && numbered(&info.name, "base").is_some() {
+                mark = mark.max(base_at(&bytes, bucket));
             }
             let Some(start) = numbered(&info.name, "log") else { continue };
             for at in (0..bytes.len()).step_by(8) {
@@ -146,11 +234,12 @@ impl History {
         mark.max(sealed.unwrap_or(0))
     }
 
-    fn open_damaged(&mut self, harm: Harm) -> Verdict {
+    fn open_damaged(&mut self, harm: &Harm) -> Verdict {
         let store = match open_on(&self.backend, &self.clock, &self.options) {
             Ok(store) => store,
             Err(error) => {
-                require(harm.good < harm.mark, PROPERTY, || format!("a torn tail is no reason: {error:?}"))?;
+                let reason = harm.good < harm.mark || harm.state;
+                require(reason, PROPERTY, || format!("a torn tail is no reason: {error:?}"))?;
                 return self.refused("open", &error);
             }
         };
@@ -160,19 +249,21 @@ impl History {
         let applied = stats.applied.0;
         let harmed = harm.good < harm.whole;
         match &stats.stopped {
-            Some(why) => require(harmed && harm.good < harm.mark, PROPERTY, || {
+            Some(why) => require(harmed && harm.good < harm.mark || harm.state, PROPERTY, || {
                 format!("it is read-only although only a tail is torn: {why}")
             })?,
-            None => {
-                let cut = applied < harm.whole;
-                require(!cut || harm.good >= harm.mark, PROPERTY, || {
-                    format!("damage at {} below the mark was cut like a tail", place(harm.good))
-                })?;
-            }
+            None => require(applied >= harm.mark.min(harm.whole), PROPERTY, || {
+                format!("damage at {} below the mark was cut like a tail", place(harm.good))
+            })?,
         }
         self.model.fold = Fold::default();
         self.model.cancelled.clear();
         self.model.apply(applied)?;
+        let (at, digest) = store.digest();
+        let known = self.model.digests.get(&at.0).copied().filter(|_| stats.stopped.is_none());
+        require(known.is_none_or(|known| known == digest), PROPERTY, || {
+            format!("the digest at {at} differs")
+        })?;
         let readable = serves_right(&store, &self.model.fold, harm, stats.stopped.is_some());
         self.store = Some(store);
         readable?;
@@ -189,6 +280,11 @@ impl History {
     }
 }
 
+/// What lies below the B of a base that can be used.
+fn base_at(bytes: &[u8], bucket: impl Fn(&u64) -> bool) -> u64 {
+    RawBase::parse(bytes).filter(|base| base.buckets.iter().all(bucket)).map_or(0, |base| base.at)
+}
+
 /// Where the good frames end that were good before.
 fn good_end(after: &RawLog, before: &RawLog) -> u64 {
     let mut end = 0;
@@ -203,11 +299,14 @@ fn good_end(after: &RawLog, before: &RawLog) -> u64 {
 }
 
 /// Everything that is served is what the log holds; what is missing is told, or lies behind the damage.
-fn serves_right(store: &Store, fold: &Fold, harm: Harm, stopped: bool) -> Verdict {
+fn serves_right(store: &Store, fold: &Fold, harm: &Harm, stopped: bool) -> Verdict {
     let all = TagFilter::all();
     for ((topic, queue), expected) in &fold.queues {
+        if fold.topics.get(topic).is_none_or(Option::is_none) {
+            continue; // deleted
+        }
         let items = &expected.items[fold.readable(expected)..];
-        let missing = |item: &Item| stopped && item.at >= harm.good;
+        let missing = |item: &Item| stopped && (harm.state || item.at >= harm.good);
         let (mut next, mut from) = (0, items.first().map_or(0, |item| item.queue_offset));
         while next < items.len() {
             let request =
@@ -216,7 +315,8 @@ fn serves_right(store: &Store, fold: &Fold, harm: Harm, stopped: bool) -> Verdic
                 Err(error) => {
                     let item = &items[next];
                     let told = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io);
-                    require(told && (item.segment == harm.segment || missing(item)), PROPERTY, || {
+                    let harmed = harm.segments.contains(&item.segment);
+                    require(told && (harmed || missing(item)), PROPERTY, || {
                         let (at, start) = (place(item.at), place(item.segment));
                         format!("{topic}/{queue} at {from}, {at} in {start}: {error:?}")
                     })?;
@@ -224,7 +324,9 @@ fn serves_right(store: &Store, fold: &Fold, harm: Harm, stopped: bool) -> Verdic
                 }
                 Ok(result) if result.records.is_empty() => {
                     let left = items[next..].iter().find(|item| !missing(item));
-                    require(left.is_none(), PROPERTY, || format!("{topic}/{queue} lacks {left:?}"))?;
+                    require(left.is_none(), PROPERTY, || {
+                        format!("{topic}/{queue} lacks {:?}", left.map(|item| place(item.at)))
+                    })?;
                     break;
                 }
                 Ok(result) => {

@@ -104,7 +104,10 @@ impl History {
                 self.model.told.push((end, Told::Schedule { id, at, due_ms }));
             }
             Flight::Cancel { handle: (due_ms, schedule), applied, pending } => {
-                let answer = self.heard("cancel", pending.wait())?;
+                let answer = match pending.wait() {
+                    Ok(answer) => answer,
+                    Err(error) => return self.refused("the answer of a cancel", &error),
+                };
                 self.note(|| format!("cancel of {schedule} -> {answer:?}"));
                 self.counts.cancels += 1;
                 let now = self.store().digest().0.0;

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use backends::{FaultyBackend, Name};
+use backends::{FaultyBackend, Name, OpKind};
 use mainspring::planted::Bug;
 use mainspring::{CommitRule, Consumer, Delivery, ManualClock, Options, Store};
 
@@ -44,6 +44,8 @@ pub struct History {
     pub(crate) model: Model,
     pub(crate) counts: Counts,
     pub(crate) reasons: Reasons,
+    /// Whether flushes lie in this life.
+    pub(crate) lying: bool,
     /// Whether nothing may be acknowledged any more.
     pub(crate) mute: bool,
     /// The highest end of a frame that a call has named.
@@ -98,13 +100,15 @@ pub fn run(seed: u64, class: Option<Class>, bug: Option<Bug>, print: bool) -> Ou
 }
 
 impl History {
-    fn new(seed: u64, class: Class, print: bool) -> Self {
+    pub(crate) fn new(seed: u64, class: Class, print: bool) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::new(class, &mut rng);
         let options = plan.options.clone();
+        let backend = FaultyBackend::new(seed);
+        backend.keep_removed();
         Self {
             seed,
-            backend: FaultyBackend::new(seed),
+            backend,
             clock: Arc::new(ManualClock::new(FIRST_MS)),
             plan,
             store: None,
@@ -114,6 +118,7 @@ impl History {
             model: Model { bound_ms: FIRST_MS, ..Model::default() },
             counts: Counts { seeds: 1, ..Counts::default() },
             reasons: Reasons { narrow: options.unflushed_bytes_max < 1 << 20, ..Reasons::default() },
+            lying: false,
             mute: false,
             named_end: 0,
             handles: Vec::new(),
@@ -131,7 +136,7 @@ impl History {
         }
     }
 
-    fn outcome(mut self, verdict: Verdict) -> Outcome {
+    pub(crate) fn outcome(mut self, verdict: Verdict) -> Outcome {
         if verdict.is_err() {
             // What it holds may be locked or half done: it is left as it is.
             self.flights.drain(..).for_each(std::mem::forget);
@@ -148,6 +153,7 @@ impl History {
         }
         self.open(false)?;
         for life in 0..self.plan.lives {
+            self.lying = self.plan.class == Class::Lie && life + 1 == self.plan.lives;
             for _ in 0..self.rng.range(1, self.plan.steps + 1) {
                 self.step()?;
                 if self.backend.is_crashed() {
@@ -156,6 +162,9 @@ impl History {
             }
             if self.plan.class == Class::Damage && life + 1 == self.plan.lives {
                 return self.damage();
+            }
+            if self.lying {
+                return self.lied();
             }
             self.end_life()?;
         }
@@ -212,13 +221,22 @@ impl History {
         }
     }
 
-    /// Whether a flush failed since this was last asked.
-    pub(crate) fn notice_failure(&mut self) -> bool {
-        let failed = self.backend.injected().failed_flushes;
-        let fresh = failed > self.counts.failed_flushes;
-        self.counts.failed_flushes = failed;
-        self.reasons.poisoned |= fresh;
-        fresh
+    /// Takes note of calls that failed since this was last asked.
+    pub(crate) fn notice_failure(&mut self) {
+        for (kind, name) in self.backend.take_failures() {
+            self.note(|| format!("{kind:?} of {name:?} failed"));
+            self.counts.failed(kind);
+            let of_log = name.as_ref().is_some_and(|name| numbered(name, "log").is_some());
+            let of_epoch = name.as_ref().is_some_and(|name| name.as_str() == "epoch");
+            match kind {
+                OpKind::Flush => self.reasons.poisoned = true,
+                OpKind::Seal if of_log => self.reasons.unsealed = true,
+                OpKind::Create | OpKind::Reserve | OpKind::Read if of_log => self.reasons.stops = true,
+                OpKind::WriteCell if of_epoch => self.reasons.stops = true,
+                _ => {}
+            }
+            self.reasons.io |= kind != OpKind::Flush;
+        }
     }
 
     /// Looks at what has become of everything under way.
@@ -240,7 +258,8 @@ impl History {
     }
 
     /// A call was refused: there must be a reason.
-    pub(crate) fn refused(&self, what: &str, error: &mainspring::Error) -> Verdict {
+    pub(crate) fn refused(&mut self, what: &str, error: &mainspring::Error) -> Verdict {
+        self.notice_failure();
         let mut reasons = self.reasons;
         reasons.crashed |= self.backend.is_crashed();
         crate::invariants::availability::refused(reasons, error.kind(), what, error)
@@ -292,7 +311,7 @@ impl History {
         self.backend.clear_faults();
         self.backend.set_capacity(None);
         self.reasons.full = false;
-        if self.reasons.poisoned || self.backend.is_crashed() {
+        if self.reasons.poisoned || self.reasons.io || self.backend.is_crashed() {
             self.crash(self.rng.clone().one_in(2), false)?;
         }
         self.backend.clear_faults();
@@ -327,7 +346,10 @@ impl History {
         }
         self.counts.sweeps += 1;
         self.observe()?;
-        views::sweep(self)
+        self.backend.hold_faults(true);
+        let verdict = views::sweep(self);
+        self.backend.hold_faults(false);
+        verdict
     }
 
     /// Whether the rule is that what is shown is on the disk.

@@ -10,6 +10,7 @@ pub mod campaign;
 pub mod counts;
 mod crash;
 mod damage;
+pub mod exhaustive;
 mod flights;
 pub mod fold;
 pub mod history;

@@ -7,7 +7,7 @@ use backends::FaultyBackend;
 use mainspring::Cancel;
 
 use crate::fold::Fold;
-use crate::invariants::{Verdict, cancels, invented, once, reuse, timers};
+use crate::invariants::{Verdict, cancels, invented, once, progress, reuse, timers};
 use crate::raw::log::Known;
 use crate::raw::{RawFrame, RawLog, RawOp};
 use crate::rng::Rng;
@@ -78,6 +78,8 @@ pub struct Model {
     pub cancels_asked: HashSet<(i64, u64)>,
     /// Progress that clients said.
     pub offsets_asked: HashSet<(String, String, u32, u64)>,
+    /// Log positions of messages that the consumer asked to ack.
+    pub acked: HashSet<u64>,
     /// Where messages stand in the chain.
     pub placed: HashMap<u64, u64>,
     /// Where copies stand in the chain.
@@ -196,6 +198,7 @@ impl Model {
             let frame = self.chain.get(self.fold.frames).filter(|frame| frame.end <= applied);
             once::applied(frame.is_some(), self.end(), applied)?;
             if let Some(frame) = frame.cloned() {
+                progress::passes(self, &frame)?;
                 self.fold.advance(&frame)?;
             }
         }

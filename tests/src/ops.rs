@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use backends::{Fault, OpKind};
-use mainspring::{Draft, Failure, GroupConfig, Handle, Message, Offset, TopicConfig, Wait, draft};
+use mainspring::{
+    Draft, Failed, Failure, GroupConfig, Handle, Message, Offset, Pending, Scheduled, TopicConfig, Wait,
+    draft,
+};
 
 use crate::Verdict;
 use crate::flights::Flight;
 use crate::history::{CONSUMER_GROUP, History};
+use crate::invariants::progress;
 use crate::model::{Asked, Model, Told};
 use crate::plan::Class;
 
@@ -20,6 +24,7 @@ impl History {
     pub(crate) fn act(&mut self) -> Verdict {
         let class = self.plan.class;
         let (clock, full, flush) = (class == Class::Clock, class == Class::Full, class == Class::Flush);
+        let eio = class == Class::Eio;
         let weights = [
             30,                        // append
             6,                         // batch
@@ -37,6 +42,8 @@ impl History {
             if flush { 3 } else { 0 }, // a flush will fail
             if full { 5 } else { 0 },  // space goes or comes
             2,                         // many timers at once
+            if eio { 7 } else { 0 },   // a call will fail
+            if self.lying { 30 } else { 0 },
         ];
         match self.rng.weighted(&weights) {
             0 => self.append_one(),
@@ -63,8 +70,29 @@ impl History {
                 Ok(())
             }
             14 => self.space(),
-            _ => self.burst(),
+            15 => self.burst(),
+            16 => {
+                let often = [OpKind::Remove, OpKind::Remove, OpKind::Reserve, OpKind::Reserve, OpKind::Read];
+                self.fails(
+                    &[&often[..], &[OpKind::Remove, OpKind::Create, OpKind::Seal, OpKind::WriteCell]]
+                        .concat(),
+                );
+                Ok(())
+            }
+            _ => {
+                let kind = *self.rng.pick(&[OpKind::Flush, OpKind::Flush, OpKind::Seal]);
+                self.note(|| format!("the next {kind:?} will lie"));
+                self.backend.fail_next(kind, Fault::Lie);
+                Ok(())
+            }
         }
+    }
+
+    /// The next call of one of these kinds will fail.
+    pub(crate) fn fails(&mut self, kinds: &[OpKind]) {
+        let kind = *self.rng.pick(kinds);
+        self.note(|| format!("the next {kind:?} will fail"));
+        self.backend.fail_next(kind, Fault::Io);
     }
 
     /// A number for a new message, and what is known of it.
@@ -170,9 +198,19 @@ impl History {
             }
             _ => self.store().schedule_draft(&drafted(&asked), due_ms, wait),
         };
+        self.scheduled(id, wait, sent)
+    }
+
+    /// Schedules this message.
+    pub(crate) fn schedule_this(&mut self, id: u64, asked: &Asked, due_ms: i64) -> Verdict {
+        let sent = self.store().schedule_draft(&drafted(asked), due_ms, Wait::Committed);
+        self.scheduled(id, Wait::Committed, sent)
+    }
+
+    fn scheduled(&mut self, id: u64, wait: Wait, sent: mainspring::Result<Pending<Scheduled>>) -> Verdict {
         match sent {
             Ok(pending) => {
-                self.note(|| format!("schedule {id} in {delay} ms, {wait:?} -> {:?}", pending.peek()));
+                self.note(|| format!("schedule {id}, {wait:?} -> {:?}", pending.peek()));
                 if let Some(done) = pending.peek() {
                     self.handles.push((done.handle.due_ms, done.handle.schedule.0));
                 }
@@ -285,7 +323,8 @@ impl History {
                 Ok(())
             }
             Err(error) => {
-                let gone = item.segment < self.store().stats().start.0;
+                let deleted = self.store().topic(&record.topic).is_none();
+                let gone = deleted || item.segment < self.store().stats().start.0;
                 if gone && error.kind() == mainspring::ErrorKind::NotFound {
                     return Ok(());
                 }
@@ -319,7 +358,10 @@ impl History {
         let queues = u32::try_from(self.rng.range(1, 5)).unwrap_or(1);
         let group = *self.rng.pick(&GROUPS);
         let attempts_max = i32::try_from(self.rng.range(1, 4)).unwrap_or(1);
-        if self.rng.one_in(2) {
+        if self.rng.one_in(4) {
+            self.counts.deleted += u64::from(self.store().topic(topic).is_some());
+            self.done("delete_topic", |store| store.delete_topic(topic))
+        } else if self.rng.one_in(2) {
             self.done("put_topic", |store| store.put_topic(&TopicConfig::new(topic, queues)))
         } else {
             let config = GroupConfig { attempts_max, ..GroupConfig::new(group) };
@@ -384,17 +426,27 @@ impl History {
             let record = crate::raw::RawRecord::parse(delivery.record(), delivery.offset.0);
             let Some(record) = record else { return Ok(()) };
             let copy = (CONSUMER_GROUP.to_owned(), record.id().unwrap_or(0), record.reconsume + 1);
-            *self.model.copies_asked.entry(copy).or_insert(0) += 1;
+            *self.model.copies_asked.entry(copy.clone()).or_insert(0) += 1;
             let done = consumer.nack(delivery);
             self.notice_failure();
             self.note(|| format!("nack {} -> {:?}", delivery.offset, done.as_ref().ok()));
+            self.counts.consumed += 1;
+            self.counts.undecided += u64::from(done.is_err() || self.backend.is_crashed());
             match done {
-                Ok(_) => Ok(()),
+                Ok(Failed::Dropped) => Ok(()),
+                Ok(_) if self.backend.is_crashed() => Ok(()),
+                Ok(_) => {
+                    self.observe()?;
+                    progress::copied(&self.model, &copy)
+                }
                 Err(e) if e.kind() == mainspring::ErrorKind::NotFound => Ok(()),
                 Err(error) => self.refused("nack", &error),
             }
         } else {
+            self.model.acked.insert(delivery.offset.0);
             let done = consumer.ack(delivery);
+            self.counts.consumed += 1;
+            self.counts.undecided += u64::from(done.is_err() || self.backend.is_crashed());
             self.notice_failure();
             self.note(|| format!("ack {} -> {:?}", delivery.offset, done.as_ref().ok()));
             done.or_else(|error| self.refused("ack", &error))

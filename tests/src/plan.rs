@@ -15,6 +15,10 @@ pub enum Class {
     Full,
     /// Flushes that fail.
     Flush,
+    /// Calls other than flushes that fail.
+    Eio,
+    /// Flushes that say they are done and are not, and then a power cut.
+    Lie,
     /// Damage to durable bytes at the end.
     Damage,
     /// One of the purpose-made scenarios.
@@ -23,11 +27,13 @@ pub enum Class {
 
 impl Class {
     /// All of them, with the name each has on the command line.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("crash", Self::Crash),
         ("clock", Self::Clock),
         ("full", Self::Full),
         ("flush", Self::Flush),
+        ("eio", Self::Eio),
+        ("lie", Self::Lie),
         ("damage", Self::Damage),
         ("scenario", Self::Scenario),
     ];
@@ -35,12 +41,14 @@ impl Class {
     /// The class of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        match seed % 20 {
+        match seed % 24 {
             0..=9 => Self::Crash,
             10 | 11 => Self::Clock,
             12 | 13 => Self::Full,
             14 | 15 => Self::Flush,
             16..=18 => Self::Damage,
+            19 | 20 => Self::Eio,
+            21 | 22 => Self::Lie,
             _ => Self::Scenario,
         }
     }
@@ -73,6 +81,8 @@ impl Plan {
     pub fn new(class: Class, rng: &mut Rng) -> Self {
         let rule = *rng.pick(&[CommitRule::Flushed, CommitRule::Flushed, CommitRule::Appended]);
         let segment_bytes = *rng.pick(&[64 << 10, 64 << 10, 64 << 10, 128 << 10]);
+        // Segments of more than one reservation, so that there are reservations to fail.
+        let segment_bytes = if class == Class::Eio { 128 << 10 } else { segment_bytes };
         let full = class == Class::Full;
         let options = Options {
             commit: rule,

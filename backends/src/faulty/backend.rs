@@ -83,7 +83,11 @@ impl Streams for FaultyBackend {
         let in_flight = || Some(InFlight::Remove(name.clone()));
         world.begin_plain(OpKind::Remove, Some(name), [0, 0], in_flight)?;
         world.streams.remove(name);
-        disk.lock().removed = true;
+        let mut disk = disk.lock();
+        disk.removed = true;
+        if let Some(removed) = &mut world.removed {
+            removed.push((disk.info(name), disk.present().to_vec()));
+        }
         Ok(())
     }
 }

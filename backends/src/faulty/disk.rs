@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use super::schedule::{Injected, Rng};
+use crate::{Name, StreamInfo};
 
 /// The unit that a medium writes whole, in bytes.
 pub(super) const SECTOR_BYTES: usize = 512;
@@ -52,6 +53,10 @@ impl Disk {
 
     pub(super) fn reserved(&self) -> u64 {
         self.present.len() as u64
+    }
+
+    pub(super) fn info(&self, name: &Name) -> StreamInfo {
+        StreamInfo { name: name.clone(), len: self.reserved(), sealed: self.sealed }
     }
 
     pub(super) fn present(&self) -> &[u8] {
@@ -136,6 +141,11 @@ impl Disk {
 
     pub(super) fn seal(&mut self, len: usize) {
         self.flush(len);
+        self.seal_unflushed(len);
+    }
+
+    /// A seal whose flush lied.
+    pub(super) fn seal_unflushed(&mut self, len: usize) {
         self.cut(len);
         self.durable_len = len;
         self.sealed = true;

@@ -205,11 +205,14 @@ impl StreamControl for Control {
         let in_flight = || self.in_flight(|name| InFlight::Seal(name, index(len)));
         let fault = world.begin(OpKind::Seal, Some(&self.0.name), [len, 0], in_flight)?;
         let mut disk = self.0.disk.lock();
-        if fault.is_some() {
-            disk.fail_flush(&mut world.rng, &mut world.injected);
-            return Err(eio());
+        match fault {
+            Some(Fault::Lie) => disk.seal_unflushed(index(len)),
+            Some(_) => {
+                disk.fail_flush(&mut world.rng, &mut world.injected);
+                return Err(eio());
+            }
+            None => disk.seal(index(len)),
         }
-        disk.seal(index(len));
         Ok(())
     }
 }

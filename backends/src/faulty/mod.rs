@@ -100,6 +100,17 @@ impl FaultyBackend {
         self.world.lock().schedule.clear();
     }
 
+    /// While held, faults of [`fail_next`](Self::fail_next) wait: what a checker does meets none.
+    pub fn hold_faults(&self, held: bool) {
+        self.world.lock().schedule.held = held;
+    }
+
+    /// The calls that met [`Fault::Io`] on this side of the last crash since this was last asked.
+    #[must_use]
+    pub fn take_failures(&self) -> Vec<(OpKind, Option<Name>)> {
+        std::mem::take(&mut self.world.lock().failures)
+    }
+
     /// Whether a [`Fault::Crash`] happened.
     #[must_use]
     pub fn is_crashed(&self) -> bool {
@@ -197,11 +208,19 @@ impl FaultyBackend {
     #[must_use]
     pub fn streams(&self) -> Vec<StreamInfo> {
         let world = self.world.lock();
-        let infos = world.streams.iter().map(|(name, disk)| {
-            let disk = disk.lock();
-            StreamInfo { name: name.clone(), len: disk.reserved(), sealed: disk.sealed }
-        });
-        infos.collect()
+        world.streams.iter().map(|(name, disk)| disk.lock().info(name)).collect()
+    }
+
+    /// Keeps what is removed from now on, for [`take_removed`](Self::take_removed), over crashes too.
+    pub fn keep_removed(&self) {
+        self.world.lock().removed.get_or_insert_default();
+    }
+
+    /// The streams removed on this side of the last crash since this was last asked, as they were, for a
+    /// checker that must see what came and went meanwhile.
+    #[must_use]
+    pub fn take_removed(&self) -> Vec<(StreamInfo, Vec<u8>)> {
+        self.world.lock().removed.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// All cells, for a checker.

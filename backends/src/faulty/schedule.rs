@@ -42,7 +42,7 @@ pub enum Fault {
     Io,
     /// No space: `StorageFull` and nothing changed; to a flush or seal it is [`Fault::Io`].
     Full,
-    /// A flush that says it succeeded and did nothing; anything else just succeeds.
+    /// A flush, or the flush of a seal, that says it succeeded and did nothing; anything else just succeeds.
     Lie,
     /// The operation and all later ones fail with [`Crashed`]; what the operation did by then is decided by
     /// [`crash`](super::FaultyBackend::crash) or [`kill`](super::FaultyBackend::kill).
@@ -78,7 +78,7 @@ pub struct Injected {
     pub full: u64,
     /// Flushes and seals that failed.
     pub failed_flushes: u64,
-    /// Flushes that lied.
+    /// Flushes and seals that lied.
     pub lies: u64,
     /// Sectors that a failed flush marked clean without writing them.
     pub sectors_dropped: u64,
@@ -104,6 +104,8 @@ pub(super) struct Schedule {
     at: BTreeMap<u64, Fault>,
     next: Vec<(OpKind, Fault)>,
     pub(super) ops: u64,
+    /// While it is held nothing of a kind meets its fault.
+    pub(super) held: bool,
 }
 
 impl Schedule {
@@ -127,6 +129,9 @@ impl Schedule {
             if let Some(fault) = self.at.remove(&(self.ops - 1)) {
                 return Some(fault);
             }
+        }
+        if self.held {
+            return None;
         }
         let index = self.next.iter().position(|(next, _)| *next == kind)?;
         Some(self.next.remove(index).1)

@@ -199,6 +199,35 @@ fn a_flush_that_lies_is_found_out_by_the_power_cut() {
 }
 
 #[test]
+fn a_seal_that_lies_is_sealed_and_its_bytes_may_be_gone() {
+    let medium = FaultyBackend::new(1);
+    let mut writer = stream(&medium, 1024);
+    append(&mut *writer, &[1; 1024]);
+    medium.fail_next(OpKind::Seal, Fault::Lie);
+    writer.control().seal(1024).unwrap();
+    assert!((0..50).all(|seed| medium.crash(seed).streams()[0].sealed));
+    assert!((0..50).any(|seed| dump(&medium.crash(seed)) != [1; 1024]));
+    assert_eq!(medium.injected().lies, 1);
+}
+
+#[test]
+fn a_checker_is_told_what_failed_and_what_went() {
+    let medium = FaultyBackend::new(1);
+    medium.keep_removed();
+    drop(stream(&medium, 8));
+    medium.fail_next(OpKind::Remove, Fault::Io);
+    medium.hold_faults(true);
+    medium.remove(&name("a")).unwrap();
+    medium.hold_faults(false);
+    let removed = medium.take_removed();
+    assert_eq!((removed.len(), &removed[0].0.name, &removed[0].1[..]), (1, &name("a"), &[0; 8][..]));
+    drop(stream(&medium, 8));
+    medium.remove(&name("a")).unwrap_err();
+    assert_eq!(medium.take_failures(), [(OpKind::Remove, Some(name("a")))]);
+    assert!(medium.take_failures().is_empty() && medium.take_removed().is_empty());
+}
+
+#[test]
 fn one_seed_is_one_trace() {
     let run = |seed, op| {
         let medium = FaultyBackend::new(seed);

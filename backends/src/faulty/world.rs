@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::disk::Disk;
 use super::schedule::{Crashed, Fault, Injected, OpKind, Rng, Schedule, Trace};
-use crate::Name;
+use crate::{Name, StreamInfo};
 
 pub(super) type SharedDisk = Arc<Mutex<Disk>>;
 
@@ -23,6 +23,10 @@ pub(super) struct World {
     pub(super) schedule: Schedule,
     pub(super) injected: Injected,
     pub(super) trace: Trace,
+    /// Calls that failed and nobody asked for yet.
+    pub(super) failures: Vec<(OpKind, Option<Name>)>,
+    /// What was removed and nobody asked for yet, while it is kept.
+    pub(super) removed: Option<Vec<(StreamInfo, Vec<u8>)>>,
     crashed: bool,
     in_flight: Option<InFlight>,
 }
@@ -48,6 +52,8 @@ impl World {
             schedule: Schedule::default(),
             injected: Injected::default(),
             trace: Trace::default(),
+            failures: Vec::new(),
+            removed: None,
             crashed: false,
             in_flight: None,
         }
@@ -92,9 +98,10 @@ impl World {
             Some(Fault::Io | Fault::Full) if kind != OpKind::Publish => {
                 self.injected.io_errors += 1;
                 self.injected.failed_flushes += u64::from(flushes);
+                self.failures.push((kind, name.cloned()));
                 Ok(Some(Fault::Io))
             }
-            Some(Fault::Lie) if kind == OpKind::Flush => {
+            Some(Fault::Lie) if flushes => {
                 self.injected.lies += 1;
                 Ok(Some(Fault::Lie))
             }
@@ -169,6 +176,7 @@ impl World {
         next.capacity = self.capacity;
         next.injected = self.injected;
         next.trace = self.trace.clone();
+        next.removed = self.removed.as_ref().map(|_| Vec::new());
         next.trace.event(what, seed);
         next
     }

@@ -187,6 +187,9 @@ fn create_segment(
     reserve: u64,
 ) -> Result<Box<dyn StreamWriter>> {
     let name = StreamKind::Segment(start).name();
+    if planted::is(Bug::FirstOffsetReused) {
+        drop(backend.remove(&name));
+    }
     backend
         .create(&name, segment_bytes, reserve.min(segment_bytes))
         .map_err(|e| Error::io(format!("cannot create the log segment {name}"), e).at(start))

@@ -258,7 +258,7 @@ impl Core {
         self.cursors.set_applied(applied);
         more.unwrap_or_else(|error| {
             tracing::error!(%error, "the store stops");
-            self.appender.lock().stop(ErrorKind::Corrupt, error.to_string());
+            self.appender.lock().stop(error.kind(), error.to_string());
             false
         })
     }

@@ -1,7 +1,8 @@
 //! Runs histories by seed.
 //!
 //! `simulate --seeds A..B [--bug NAME] [--class NAME] [--trace] [--threads N] [--least N]`, or
-//! `simulate --planted [--seeds A..B]` to look for every planted bug.
+//! `simulate --planted [--seeds A..B]` to look for every planted bug, or `simulate --exhaustive` to cut small scripts
+//! short at every operation.
 
 use std::process::ExitCode;
 
@@ -13,12 +14,14 @@ use mainspring_sim::plan::Class;
 struct Arguments {
     campaign: Campaign,
     planted: bool,
+    exhaustive: bool,
     trace: bool,
     least: u64,
 }
 
 fn main() -> ExitCode {
     match arguments() {
+        Ok(arguments) if arguments.exhaustive => exhaustive(arguments.campaign.bug),
         Ok(arguments) if arguments.planted => planted(&arguments),
         Ok(arguments) if arguments.trace => trace(&arguments),
         Ok(arguments) => simulate(&arguments),
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
 fn arguments() -> Result<Arguments, String> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let campaign = Campaign { from: 0, to: 0, class: None, bug: None, threads };
-    let mut found = Arguments { campaign, planted: false, trace: false, least: 0 };
+    let mut found = Arguments { campaign, planted: false, exhaustive: false, trace: false, least: 0 };
     let mut words = std::env::args().skip(1);
     let mut seeds = None;
     while let Some(word) = words.next() {
@@ -45,6 +48,7 @@ fn arguments() -> Result<Arguments, String> {
             "--least" => found.least = value()?.parse().map_err(|e| format!("least: {e}"))?,
             "--trace" => found.trace = true,
             "--planted" => found.planted = true,
+            "--exhaustive" => found.exhaustive = true,
             _ => return Err(format!("what is {word}?")),
         }
     }
@@ -143,6 +147,18 @@ fn planted(arguments: &Arguments) -> ExitCode {
         }
     }
     code
+}
+
+/// Power cuts of a crash point, each of which keeps other sectors.
+const SUBSETS: u64 = 4;
+
+fn exhaustive(bug: Option<Bug>) -> ExitCode {
+    let report = mainspring_sim::exhaustive::run(SUBSETS, bug);
+    println!("{} crash points of small scripts, {} histories", report.points, report.runs);
+    let Some((name, outcome)) = report.failure else { return ExitCode::SUCCESS };
+    outcome.steps.iter().for_each(|step| println!("  {step}"));
+    println!("{name} breaks {}", outcome.verdict.err().map(|v| v.to_string()).unwrap_or_default());
+    ExitCode::FAILURE
 }
 
 /// Panics of the store are caught and told as violations.

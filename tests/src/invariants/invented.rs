@@ -48,6 +48,16 @@ pub fn frame(model: &mut Model, frame: &RawFrame) -> Verdict {
     Ok(())
 }
 
+/// An open found the log up to where its frames end on the medium.
+///
+/// # Errors
+/// If it found less, or more: bytes that are no frame of this place and epoch.
+pub fn ends(found: u64, end: u64) -> Verdict {
+    require(found == end, PROPERTY, || {
+        format!("the store found a log up to {}, the medium has frames up to {}", place(found), place(end))
+    })
+}
+
 fn message(model: &mut Model, record: &RawRecord, due_ms: Option<i64>) -> Verdict {
     let invented = |why: &str| {
         let text = format!("the record at {} of {}: {why}", place(record.at), record.topic);

@@ -8,6 +8,7 @@ pub mod failstop;
 pub mod invented;
 pub mod once;
 pub mod order;
+pub mod progress;
 pub mod rebuild;
 pub mod reuse;
 pub mod timers;

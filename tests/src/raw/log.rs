@@ -57,8 +57,8 @@ pub fn numbered(name: &Name, kind: &str) -> Option<u64> {
 }
 
 impl RawLog {
-    /// Reads what a process would see. `is_known` knows segments by their start, and the log is
-    /// known to begin at or below `trimmed`.
+    /// Reads what a process would see, and what was removed since the last time. `is_known` knows segments by
+    /// their start, and the log is known to begin at or below `trimmed`.
     #[must_use]
     pub fn read(
         backend: &FaultyBackend,
@@ -68,12 +68,16 @@ impl RawLog {
         trimmed: u64,
     ) -> Self {
         let mut segments = Vec::new();
-        for info in backend.streams() {
-            let Some(start) = numbered(&info.name, "log") else { continue };
+        let present = backend.streams().into_iter().map(|info| {
             let bytes = backend.dump(&info.name).unwrap_or_default();
+            (info, bytes)
+        });
+        for (info, bytes) in backend.take_removed().into_iter().chain(present) {
+            let Some(start) = numbered(&info.name, "log") else { continue };
             let frames = frames(&bytes, secret, start, known);
             segments.push(RawSegment { name: info.name, start, sealed: info.sealed, len: info.len, frames });
         }
+        segments.sort_by_key(|segment| segment.start);
         let chain = chain(&segments, is_known, trimmed);
         Self { segments, chain }
     }
@@ -111,24 +115,29 @@ fn frames(bytes: &[u8], secret: u64, start: u64, known: &mut Known) -> Vec<Rc<Ra
     found
 }
 
-/// From the oldest segment on: each one's first frame names where the one before ended. Below it there may be
-/// segments left that were trimmed and whose removal a crash cut short; the right chain reaches `must`.
-fn chain(segments: &[RawSegment], is_known: impl Fn(u64) -> bool, must: u64) -> Vec<usize> {
+/// From the oldest segment on: each one's first frame names where the one before ended.
+///
+/// A log that was never trimmed begins with the frame that names nothing before it, whatever else is there. One
+/// that was trimmed may have lost any segments below, and leftovers of earlier trims may stand there still: it is
+/// the chain with the highest known segment that is not above `trimmed`, for only what is durable is trimmed.
+fn chain(segments: &[RawSegment], is_known: impl Fn(u64) -> bool, trimmed: u64) -> Vec<usize> {
     let previous = |i: usize| segments[i].frames.first().and_then(|f| f.previous_end());
-    let good: Vec<usize> = (0..segments.len()).filter(|i| previous(*i).is_some()).collect();
-    let known: Vec<usize> = good.iter().copied().filter(|i| is_known(segments[*i].start)).collect();
-    let reach = segments.iter().position(|s| s.start == must).or(known.last().copied()).filter(|_| must > 0);
+    let good = || (0..segments.len()).filter(|i| previous(*i).is_some());
     let from = |head: usize| {
-        let mut chain = Vec::new();
-        let mut next = Some(head);
-        while let Some(i) = next {
-            chain.push(i);
-            next = (i + 1..segments.len()).find(|j| previous(*j) == Some(segments[i].end()));
+        let mut chain = vec![head];
+        let mut end = segments[head].end();
+        for (i, segment) in segments.iter().enumerate().skip(head + 1) {
+            if previous(i) == Some(end) {
+                chain.push(i);
+                end = segment.end();
+            }
         }
         chain
     };
-    let first = good.iter().copied().find(|i| previous(*i) == Some(0));
-    let heads = || known.iter().copied().chain(first).chain(good.first().copied());
-    let right = |chain: &Vec<usize>| reach.is_none_or(|i| chain.contains(&i));
-    heads().map(from).find(right).or_else(|| heads().next().map(from)).unwrap_or_default()
+    let known = || good().filter(|i| segments[*i].start <= trimmed && is_known(segments[*i].start));
+    let first = good().find(|i| previous(*i) == Some(0));
+    match known().last() {
+        Some(kept) => known().map(from).find(|chain| chain.contains(&kept)).unwrap_or_default(),
+        None => first.map(from).unwrap_or_default(),
+    }
 }
