@@ -14,7 +14,7 @@ enum Step {
     InsertPast(u16),
     /// The timer with this number, counted back from the newest.
     Cancel(u8),
-    Get(u8),
+    Contains(u8),
     Pop {
         by: u16,
         far: u8,
@@ -57,10 +57,10 @@ pub fn wheel_vs_model(data: &[u8]) {
                     assert_eq!(wheel.cancel(*a), model.cancel(*b), "cancel");
                 }
             }
-            Step::Get(back) => {
+            Step::Contains(back) => {
                 let known = keys.len().checked_sub(1 + usize::from(back));
                 if let Some((a, b)) = known.and_then(|i| keys.get(i)) {
-                    assert_eq!(wheel.get(*a), model.get(*b), "get");
+                    assert_eq!(wheel.contains(*a), model.contains(*b), "contains");
                 }
             }
             Step::Pop { by, far } => {

@@ -1,11 +1,11 @@
-//! Chunked queues: the memory behind every slot of the wheel and behind the free list.
+//! Chunked queues: the memory behind every slot of the wheel.
 //!
-//! A queue is a chain of fixed chunks of eight-byte entries. Reading a queue is a sequential walk that
-//! never waits for the timer itself: that is why a cascade costs a few nanoseconds per timer where a
-//! chain of pointers through the timers costs one cache miss each. Chunks come from one pool and go back
-//! to it when they have been read; the pool only grows.
+//! A queue is a chain of fixed chunks of timers. Whoever walks it reads memory in sequence and finds all of
+//! a timer there: that is why a cascade costs a few nanoseconds a timer where a chain of links through the
+//! timers costs one cache miss each. Chunks come from one pool and go back to it when they have been read;
+//! the pool only grows.
 
-/// Entries in one chunk: with the link, 1008 bytes.
+/// Entries in one chunk: with the link, 2008 bytes for items of eight.
 ///
 /// Large, because each hop to the next chunk waits for memory; not a power of two together with the link,
 /// because then the starts of all chunks would compete for a few sets of the cache.
@@ -14,40 +14,43 @@ pub(crate) const CHUNK: u16 = 125;
 /// "No chunk".
 const NIL: u32 = u32::MAX;
 
-/// One queued timer: its index in the arena, and the low 32 bits of its due time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// Index of the timer in the arena.
+/// One queued timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<T> {
+    pub(crate) item: T,
+    /// Which timer it is, to ask whether it was cancelled.
     pub(crate) index: u32,
-    /// Low half of the due time; the slot supplies the rest where it spans at most 32 bits.
+    /// Low half of the due time; the slot supplies the rest, as it spans at most 32 bits.
     pub(crate) due_low: u32,
 }
 
-/// A run of entries and the link to the next run.
+/// The link to the next run of entries, and a run of entries. In this order, so that a queue of a few entries
+/// touches one cache line.
 #[derive(Debug)]
-struct Chunk {
+#[repr(C)]
+struct Chunk<T> {
     next: u32,
-    entries: [Entry; CHUNK as usize],
+    entries: [Entry<T>; CHUNK as usize],
 }
 
 /// All chunks, in use or free.
 #[derive(Debug)]
-pub(crate) struct Pool {
-    chunks: Vec<Chunk>,
+pub(crate) struct Pool<T> {
+    chunks: Vec<Chunk<T>>,
     /// First free chunk; free chunks are linked by `next`, last freed first so that they stay in cache.
     free: u32,
 }
 
-impl Pool {
+impl<T: Copy> Pool<T> {
     /// A pool with memory reserved for `chunks` chunks.
     pub(crate) fn with_capacity(chunks: usize) -> Self {
         Self { chunks: Vec::with_capacity(chunks), free: NIL }
     }
 
-    /// A chunk with no successor; its entries hold whatever they held before.
-    fn take(&mut self) -> u32 {
+    /// A chunk with no successor; its entries hold whatever they held before, or `item` if it is new.
+    fn take(&mut self, item: T) -> u32 {
         if self.free == NIL {
-            return self.grow();
+            return self.grow(item);
         }
         let chunk = self.free;
         self.free = std::mem::replace(&mut self.chunks[chunk as usize].next, NIL);
@@ -55,12 +58,19 @@ impl Pool {
     }
 
     #[cold]
-    fn grow(&mut self) -> u32 {
+    fn grow(&mut self, item: T) -> u32 {
         let chunk = u32::try_from(self.chunks.len()).unwrap_or(NIL);
-        // There are fewer chunks than timers plus slots, and the arena refuses the timer first.
+        // There are fewer chunks than timers plus slots, and indices run out first.
         assert!(chunk != NIL, "timer wheel: too many chunks");
-        self.chunks.push(Chunk { next: NIL, entries: [Entry::default(); CHUNK as usize] });
+        let entry = Entry { item, index: NIL, due_low: 0 };
+        self.chunks.push(Chunk { next: NIL, entries: [entry; CHUNK as usize] });
         chunk
+    }
+
+    /// Chunks, in use or free.
+    #[cfg(test)]
+    pub(crate) fn chunks(&self) -> usize {
+        self.chunks.len()
     }
 
     fn give(&mut self, chunk: u32) {
@@ -86,19 +96,51 @@ impl Default for Queue {
     }
 }
 
+/// Entries taken off a queue together, oldest first.
+pub(crate) struct Run<T> {
+    entries: [Entry<T>; CHUNK as usize],
+    from: u16,
+    to: u16,
+}
+
+impl<T> Run<T> {
+    #[inline]
+    pub(crate) fn entries(&self) -> &[Entry<T>] {
+        &self.entries[usize::from(self.from)..usize::from(self.to)]
+    }
+}
+
+impl<T: Copy> Run<T> {
+    /// Keeps those that `keep` wants, in order.
+    ///
+    /// Without a branch on the answer: it is no more foreseeable than a coin.
+    #[inline]
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u32) -> bool) {
+        let mut to = self.from;
+        for at in self.from..self.to {
+            let entry = self.entries[usize::from(at)];
+            self.entries[usize::from(to)] = entry;
+            to += u16::from(keep(entry.index));
+        }
+        self.to = to;
+    }
+}
+
 impl Queue {
     /// Appends `entry`. O(1).
     #[inline]
-    pub(crate) fn push(&mut self, pool: &mut Pool, entry: Entry) {
+    pub(crate) fn push<T: Copy>(&mut self, pool: &mut Pool<T>, entry: Entry<T>) {
         if self.tail_at == CHUNK {
-            self.extend(pool);
+            self.extend(pool, entry.item);
         }
         pool.chunks[self.tail as usize].entries[usize::from(self.tail_at)] = entry;
         self.tail_at += 1;
     }
 
-    fn extend(&mut self, pool: &mut Pool) {
-        let chunk = pool.take();
+    // Gets the item only: with a reference to the whole entry, which was put together field by field, the
+    // processor would have to wait for those writes before it can copy the entry to the chunk.
+    fn extend<T: Copy>(&mut self, pool: &mut Pool<T>, item: T) {
+        let chunk = pool.take(item);
         if self.tail == NIL {
             self.head = chunk;
         } else {
@@ -110,29 +152,45 @@ impl Queue {
 
     /// Takes the oldest entry. O(1); a chunk that has been read to its end goes back to the pool.
     #[inline]
-    pub(crate) fn pop(&mut self, pool: &mut Pool) -> Option<Entry> {
+    pub(crate) fn pop<T: Copy>(&mut self, pool: &mut Pool<T>) -> Option<Entry<T>> {
         if self.head == NIL {
             return None;
         }
-        let chunk = &pool.chunks[self.head as usize];
-        let entry = chunk.entries[usize::from(self.head_at)];
-        let next = chunk.next;
+        let entry = pool.chunks[self.head as usize].entries[usize::from(self.head_at)];
         self.head_at += 1;
-        if self.head == self.tail {
-            if self.head_at == self.tail_at {
-                pool.give(self.head);
-                *self = Self::default();
-            }
-        } else if self.head_at == CHUNK {
-            pool.give(self.head);
-            self.head = next;
-            self.head_at = 0;
+        let end = if self.head == self.tail { self.tail_at } else { CHUNK };
+        if self.head_at == end {
+            self.drop_head(pool);
         }
         Some(entry)
     }
 
+    /// Takes the oldest entries, a chunk of them. O(their number); their chunk goes back to the pool first,
+    /// so that what is queued elsewhere meanwhile finds it in cache.
+    #[inline]
+    pub(crate) fn pop_run<T: Copy>(&mut self, pool: &mut Pool<T>) -> Option<Run<T>> {
+        if self.head == NIL {
+            return None;
+        }
+        let to = if self.head == self.tail { self.tail_at } else { CHUNK };
+        let run = Run { entries: pool.chunks[self.head as usize].entries, from: self.head_at, to };
+        self.drop_head(pool);
+        Some(run)
+    }
+
+    fn drop_head<T: Copy>(&mut self, pool: &mut Pool<T>) {
+        let next = pool.chunks[self.head as usize].next;
+        pool.give(self.head);
+        if self.head == self.tail {
+            *self = Self::default();
+        } else {
+            self.head = next;
+            self.head_at = 0;
+        }
+    }
+
     /// The entries, oldest first.
-    pub(crate) fn iter<'a>(&self, pool: &'a Pool) -> impl Iterator<Item = Entry> + use<'a> {
+    pub(crate) fn iter<'a, T: Copy>(&self, pool: &'a Pool<T>) -> impl Iterator<Item = Entry<T>> + use<'a, T> {
         let (tail, tail_at) = (self.tail, self.tail_at);
         let (mut chunk, mut at) = (self.head, self.head_at);
         std::iter::from_fn(move || {
@@ -150,66 +208,17 @@ impl Queue {
     }
 }
 
-/// A last-in, first-out list of free arena indices.
-///
-/// It lives in the chunks that the timers' own entries gave back: an index is either queued in a slot or
-/// here, so both together never need more than eight bytes per timer.
-#[derive(Debug)]
-pub(crate) struct Stack {
-    top: u32,
-    len: u16,
-}
-
-impl Default for Stack {
-    fn default() -> Self {
-        Self { top: NIL, len: CHUNK }
-    }
-}
-
-impl Stack {
-    /// Adds a free index. O(1).
-    #[inline]
-    pub(crate) fn push(&mut self, pool: &mut Pool, index: u32) {
-        if self.len == CHUNK {
-            let chunk = pool.take();
-            pool.chunks[chunk as usize].next = self.top;
-            self.top = chunk;
-            self.len = 0;
-        }
-        pool.chunks[self.top as usize].entries[usize::from(self.len)] = Entry { index, due_low: 0 };
-        self.len += 1;
-    }
-
-    /// The indices that come next, when the list has just reached a chunk of them.
-    #[inline]
-    pub(crate) fn fresh_chunk<'a>(&self, pool: &'a Pool) -> Option<&'a [Entry]> {
-        (self.len == CHUNK && self.top != NIL).then(|| &pool.chunks[self.top as usize].entries[..])
-    }
-
-    /// Takes the index freed last. O(1).
-    #[inline]
-    pub(crate) fn pop(&mut self, pool: &mut Pool) -> Option<u32> {
-        if self.top == NIL {
-            return None;
-        }
-        self.len -= 1;
-        let chunk = &pool.chunks[self.top as usize];
-        let (entry, next) = (chunk.entries[usize::from(self.len)], chunk.next);
-        if self.len == 0 {
-            pool.give(self.top);
-            self.top = next;
-            self.len = CHUNK;
-        }
-        Some(entry.index)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(index: u32) -> Entry {
-        Entry { index, due_low: index }
+    fn entry(index: u32) -> Entry<u64> {
+        Entry { item: index.into(), index, due_low: index }
+    }
+
+    #[test]
+    fn an_entry_has_no_gaps() {
+        assert_eq!(size_of::<Entry<u64>>(), 16);
     }
 
     #[test]
@@ -226,7 +235,29 @@ mod tests {
             }
             assert_eq!(queue.pop(&mut pool), None);
         }
-        assert_eq!(pool.chunks.len(), 500_usize.div_ceil(usize::from(CHUNK)));
+        assert_eq!(pool.chunks(), 500_usize.div_ceil(usize::from(CHUNK)));
+    }
+
+    #[test]
+    fn runs_and_single_entries_mix() {
+        let mut pool = Pool::with_capacity(0);
+        for (len, before) in [(1, 0), (125, 0), (125, 124), (126, 0), (300, 3), (300, 125), (375, 130)] {
+            let mut queue = Queue::default();
+            (0..len).for_each(|i| queue.push(&mut pool, entry(i)));
+            let mut seen: Vec<u32> = Vec::new();
+            seen.extend((0..before).filter_map(|_| queue.pop(&mut pool)).map(|e| e.index));
+            while let Some(run) = queue.pop_run(&mut pool) {
+                assert!(!run.entries().is_empty());
+                seen.extend(run.entries().iter().map(|e| e.index));
+                queue.push(&mut pool, entry(1000));
+                assert_eq!(queue.iter(&pool).last(), Some(entry(1000)));
+                seen.retain(|i| *i < 1000);
+                if seen.len() == len as usize {
+                    break;
+                }
+            }
+            assert!(seen.into_iter().eq(0..len), "{len} entries, {before} of them one by one");
+        }
     }
 
     #[test]
@@ -241,19 +272,5 @@ mod tests {
         assert_eq!(queue.iter(&pool).count(), 0);
         queue.push(&mut pool, entry(7));
         assert_eq!(queue.pop(&mut pool), Some(entry(7)));
-    }
-
-    #[test]
-    fn the_stack_returns_the_last_index_first() {
-        let mut pool = Pool::with_capacity(0);
-        let mut stack = Stack::default();
-        for _ in 0..3 {
-            (0..500).for_each(|i| stack.push(&mut pool, i));
-            for i in (0..500).rev() {
-                assert_eq!(stack.pop(&mut pool), Some(i));
-            }
-            assert_eq!(stack.pop(&mut pool), None);
-        }
-        assert_eq!(pool.chunks.len(), 500_usize.div_ceil(usize::from(CHUNK)));
     }
 }

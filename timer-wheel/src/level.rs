@@ -3,29 +3,30 @@
 use crate::chunk::{Entry, Pool, Queue};
 
 /// Bits of the due time that one level looks at.
-const BITS: u32 = 6;
+const BITS: u32 = 8;
 /// Slots per level.
-pub(crate) const SLOTS: usize = 1 << BITS;
-/// Levels: 11 × 6 bits cover 64 (the last one uses 16 of its slots).
-pub(crate) const LEVELS: usize = 11;
-/// Levels whose slots span at most 2³² ticks, so that a slot and the low half of a due time give all of it.
-const SHORT_LEVELS: usize = 6;
+const SLOTS: usize = 1 << BITS;
+/// Levels. A slot of the last one spans 2³² ticks, so that slot and low half of a due time give all of it.
+const LEVELS: usize = 5;
+/// Slots of all levels.
+pub(crate) const ALL_SLOTS: usize = LEVELS * SLOTS;
 
-/// Place of a slot: level × 64 + digit.
+/// Place of a slot: level × 256 + digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(usize);
 
 impl Place {
     /// The slot that holds `due` while the wheel stands at `base` (`base <= due`): the level is that of the
-    /// highest bit in which they differ, the digit is `due`'s at that level.
+    /// highest bit in which they differ, the digit is `due`'s at that level. `None` beyond the last level.
     #[inline]
-    pub(crate) fn of(due: u64, base: u64) -> Self {
+    pub(crate) fn of(due: u64, base: u64) -> Option<Self> {
         let level = (63 - ((due ^ base) | 1).leading_zeros()) / BITS;
         let digit = (due >> (level * BITS)) & (SLOTS as u64 - 1);
-        Self(((level as usize) << BITS) | digit_index(digit))
+        let place = ((level as usize) << BITS) | digit_index(digit);
+        (place < ALL_SLOTS).then_some(Self(place))
     }
 
-    /// 0 to 10.
+    /// 0 to 4.
     #[inline]
     pub(crate) fn level(self) -> usize {
         self.0 >> BITS
@@ -42,15 +43,15 @@ impl Place {
         let shift = self.level() * BITS as usize;
         ((base >> shift) & !(SLOTS as u64 - 1) | self.digit() as u64) << shift
     }
-
-    /// Due time of an entry in this slot, where slot and entry suffice to tell.
-    #[inline]
-    pub(crate) fn due(self, start: u64, entry: Entry) -> Option<u64> {
-        (self.level() < SHORT_LEVELS).then(|| start & !u64::from(u32::MAX) | u64::from(entry.due_low))
-    }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a digit is below 64")]
+/// Due time of an entry in a slot that starts at `start`.
+#[inline]
+pub(crate) fn due<T>(start: u64, entry: &Entry<T>) -> u64 {
+    start & !u64::from(u32::MAX) | u64::from(entry.due_low)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a digit is below 256")]
 #[inline]
 fn digit_index(digit: u64) -> usize {
     digit as usize
@@ -88,17 +89,17 @@ pub(crate) const SPARE_DEAD: u32 = 8;
 /// All slots and their occupancy.
 #[derive(Debug)]
 pub(crate) struct Levels {
-    /// Bit per level: some slot is occupied.
+    /// Bit per 64 slots: one of them is occupied.
     summary: u32,
     /// Bit per slot: it holds a live entry.
-    occupied: [u64; LEVELS],
+    occupied: [u64; ALL_SLOTS / 64],
     slots: Box<[Slot]>,
 }
 
 impl Levels {
     pub(crate) fn new() -> Self {
-        let slots = (0..LEVELS * SLOTS).map(|_| Slot::empty()).collect();
-        Self { summary: 0, occupied: [0; LEVELS], slots }
+        let slots = (0..ALL_SLOTS).map(|_| Slot::empty()).collect();
+        Self { summary: 0, occupied: [0; ALL_SLOTS / 64], slots }
     }
 
     /// The occupied slot with the earliest start. O(1).
@@ -111,8 +112,8 @@ impl Levels {
         if self.summary == 0 {
             return None;
         }
-        let level = self.summary.trailing_zeros() as usize;
-        Some(Place((level << BITS) | self.occupied[level].trailing_zeros() as usize))
+        let word = self.summary.trailing_zeros() as usize;
+        Some(Place((word << 6) | self.occupied[word].trailing_zeros() as usize))
     }
 
     #[inline]
@@ -127,11 +128,17 @@ impl Levels {
 
     /// Appends an entry for a timer due at `due`. O(1).
     #[inline]
-    pub(crate) fn push(&mut self, pool: &mut Pool, place: Place, due: u64, index: u32) {
+    pub(crate) fn push<T: Copy>(
+        &mut self,
+        pool: &mut Pool<T>,
+        place: Place,
+        due: u64,
+        (index, item): (u32, T),
+    ) {
         let slot = &mut self.slots[place.0];
         if slot.live == 0 {
-            self.summary |= 1 << place.level();
-            self.occupied[place.level()] |= 1 << place.digit();
+            self.summary |= 1 << (place.0 / 64);
+            self.occupied[place.0 / 64] |= 1 << (place.0 % 64);
             slot.earliest = due;
             slot.exact = true;
         } else if due <= slot.earliest {
@@ -139,16 +146,16 @@ impl Levels {
             slot.exact = true;
         }
         slot.live += 1;
-        slot.queue.push(pool, Entry { index, due_low: low_half(due) });
+        slot.queue.push(pool, Entry { item, index, due_low: low_half(due) });
     }
 
     /// Empties a slot and hands over what it held. O(1).
     #[inline]
     pub(crate) fn detach(&mut self, place: Place) -> Slot {
-        let level = place.level();
-        self.occupied[level] &= !(1 << place.digit());
-        if self.occupied[level] == 0 {
-            self.summary &= !(1 << level);
+        let word = place.0 / 64;
+        self.occupied[word] &= !(1 << (place.0 % 64));
+        if self.occupied[word] == 0 {
+            self.summary &= !(1 << word);
         }
         std::mem::replace(&mut self.slots[place.0], Slot::empty())
     }
@@ -166,19 +173,21 @@ mod tests {
 
     #[test]
     fn places_at_the_edges() {
-        assert_eq!(Place::of(0, 0), Place(0));
-        assert_eq!(Place::of(63, 0), Place(63));
-        assert_eq!(Place::of(64, 0), Place(65));
-        assert_eq!(Place::of(64, 63), Place(65));
-        assert_eq!(Place::of(u64::MAX, 0), Place(10 * 64 + 15));
-        assert_eq!(Place::of(u64::MAX, u64::MAX), Place(63));
-        assert_eq!(Place::of(1 << 60, (1 << 60) - 1), Place(10 * 64 + 1));
+        assert_eq!(Place::of(0, 0), Some(Place(0)));
+        assert_eq!(Place::of(255, 0), Some(Place(255)));
+        assert_eq!(Place::of(256, 0), Some(Place(257)));
+        assert_eq!(Place::of(256, 255), Some(Place(257)));
+        assert_eq!(Place::of((1 << 40) - 1, 0), Some(Place(4 * 256 + 255)));
+        assert_eq!(Place::of(1 << 40, (1 << 40) - 1), None);
+        assert_eq!(Place::of(u64::MAX, 0), None);
+        assert_eq!(Place::of(u64::MAX, u64::MAX), Some(Place(255)));
     }
 
     #[test]
     fn a_slot_starts_at_its_first_tick() {
-        for (due, base) in [(5, 5), (70, 3), (4096 + 70, 4096), (u64::MAX, 1), (1 << 36, (1 << 36) - 1)] {
-            let place = Place::of(due, base);
+        for (due, base) in [(5, 5), (300, 3), (65_536 + 300, 65_536), (1 << 39, 1), (1 << 36, (1 << 36) - 1)]
+        {
+            let place = Place::of(due, base).unwrap();
             let shift = place.level() * BITS as usize;
             assert_eq!(place.start(base), due >> shift << shift);
         }

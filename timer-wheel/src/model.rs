@@ -50,15 +50,15 @@ impl<T> Model<T> {
         key
     }
 
-    /// Takes a timer out before it fires; `None` if it fired or was cancelled already.
-    pub fn cancel(&mut self, key: Key) -> Option<T> {
-        self.timers.remove(&(key.due, key.inserted))
+    /// Ends a timer before it fires; `false` if it fired or was cancelled already.
+    pub fn cancel(&mut self, key: Key) -> bool {
+        self.timers.remove(&(key.due, key.inserted)).is_some()
     }
 
-    /// Due time and item of a waiting timer; `None` if it fired or was cancelled.
+    /// Whether the timer of `key` waits.
     #[must_use]
-    pub fn get(&self, key: Key) -> Option<(u64, &T)> {
-        self.timers.get(&(key.due, key.inserted)).map(|item| (key.due, item))
+    pub fn contains(&self, key: Key) -> bool {
+        self.timers.contains_key(&(key.due, key.inserted))
     }
 
     /// The earliest due time; `None` if no timer waits.

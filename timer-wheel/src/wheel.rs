@@ -1,12 +1,11 @@
 //! The wheel itself.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::fmt;
 
-use crate::arena::{Arena, Key};
-use crate::chunk::{CHUNK, Pool, Stack};
-use crate::level::{LEVELS, Levels, Place, SLOTS, SPARE_DEAD};
+use crate::chunk::{CHUNK, Pool};
+use crate::heap::Heap;
+use crate::level::{ALL_SLOTS, Levels, Place, SPARE_DEAD, due};
+use crate::waiting::{Key, Waiting};
 
 /// A timer wheel holding items of type `T`; see the [crate documentation](crate).
 ///
@@ -14,35 +13,27 @@ use crate::level::{LEVELS, Levels, Place, SLOTS, SPARE_DEAD};
 pub struct Wheel<T> {
     /// Latest time the owner has told.
     now: u64,
-    /// Position of the wheel: at most `now`, and no timer in `levels` is due before it.
+    /// Position of the wheel: at most `now`, and no timer outside `overdue` is due before it.
     base: u64,
     /// Timers waiting.
     len: usize,
-    arena: Arena<T>,
+    waiting: Waiting,
     levels: Levels,
-    pool: Pool,
-    free: Stack,
-    overdue: Overdue,
+    pool: Pool<T>,
+    /// Timers inserted with a due time that the position had already left behind.
+    overdue: Heap<T>,
+    /// Timers for which [`Place::of`] knows no slot yet.
+    far: Heap<T>,
     /// Slots visited and entries walked over.
     #[cfg(test)]
     pub(crate) steps: u64,
 }
 
-/// A cascade of at most so many timers brings their cells into cache, since they fire soon.
-const TOUCH: u32 = 1024;
+/// A cascade of at most so many timers looks up their bits, many at a time: they fire before what was looked
+/// up leaves the cache.
+const TOUCH: u32 = 2048;
 
-/// Timers inserted with a due time that the position had already left behind.
-///
-/// They come before everything in the levels, ordered by (due, insertion).
-#[derive(Debug, Default)]
-struct Overdue {
-    /// (due, insertion, index); the top is never dead.
-    heap: BinaryHeap<Reverse<(u64, u64, u32)>>,
-    inserted: u64,
-    dead: usize,
-}
-
-impl<T> Wheel<T> {
+impl<T: Copy> Wheel<T> {
     /// An empty wheel at time `now`.
     #[must_use]
     pub fn new(now: u64) -> Self {
@@ -50,29 +41,29 @@ impl<T> Wheel<T> {
     }
 
     /// An empty wheel at time `now` that will not allocate while at most `timers` timers wait, not counting
-    /// those inserted overdue.
+    /// those inserted overdue or beyond the last level.
     ///
     /// Reserves address space for half as many again, since that many cancelled timers may still be queued;
     /// what is never used is never touched.
     #[must_use]
     pub fn with_capacity(now: u64, timers: usize) -> Self {
-        let cells = timers + timers / 2 + LEVELS * SLOTS * (SPARE_DEAD as usize + 1);
-        // Every slot may hold one chunk partly filled; the slot being drained, the free list and a walk in
-        // progress hold another.
-        let chunks = cells.div_ceil(usize::from(CHUNK)) + LEVELS * SLOTS + 4;
-        Self::build(now, cells, chunks)
+        let queued = timers + timers / 2 + ALL_SLOTS * (SPARE_DEAD as usize + 1);
+        // Every slot may hold one chunk partly filled; the slot being drained and a walk in progress hold
+        // another.
+        let chunks = queued.div_ceil(usize::from(CHUNK)) + ALL_SLOTS + 4;
+        Self::build(now, queued, chunks)
     }
 
-    fn build(now: u64, cells: usize, chunks: usize) -> Self {
+    fn build(now: u64, queued: usize, chunks: usize) -> Self {
         Self {
             now,
             base: now,
             len: 0,
-            arena: Arena::with_capacity(cells),
+            waiting: Waiting::with_capacity(queued),
             levels: Levels::new(),
             pool: Pool::with_capacity(chunks),
-            free: Stack::default(),
-            overdue: Overdue::default(),
+            overdue: Heap::new(),
+            far: Heap::new(),
             #[cfg(test)]
             steps: 0,
         }
@@ -96,73 +87,69 @@ impl<T> Wheel<T> {
         self.len == 0
     }
 
-    /// Adds a timer due at tick `due`. O(1), or O(log n) in the number of overdue timers for a timer that
-    /// is due before one that already fired or before the time last drained.
+    /// Whether the timer of `key` waits, that is, has neither fired nor been cancelled. O(1).
+    #[must_use]
+    pub fn contains(&self, key: Key) -> bool {
+        self.waiting.holds(key)
+    }
+
+    /// Adds a timer due at tick `due`. O(1), but O(log n) in the number of their like for a timer that is due
+    /// before one that already fired or before the time last drained, and for one due beyond the last level
+    /// (see the [crate documentation](crate)).
     ///
     /// With `due` at or before [`now`](Self::now) the timer is due at once and takes its place, in order of
     /// (due, insertion), among all that wait.
     ///
     /// # Panics
     ///
-    /// With 2³² − 1 timers in memory.
+    /// With 2³² timers in memory, or from 2²⁷ on if all others inserted near them have left.
     #[inline]
     pub fn insert(&mut self, due: u64, item: T) -> Key {
-        if let Some(next) = self.free.fresh_chunk(&self.pool) {
-            self.arena.touch(next.iter().copied());
-        }
-        let key = match self.free.pop(&mut self.pool) {
-            Some(index) => self.arena.reuse(index, due, item),
-            None => self.arena.push(due, item),
-        };
+        let key = self.waiting.add(due);
         if due < self.base {
-            self.overdue.push(due, key.index);
+            self.overdue.push(due, key.index, item);
+        } else if let Some(place) = Place::of(due, self.base) {
+            self.levels.push(&mut self.pool, place, due, (key.index, item));
         } else {
-            self.levels.push(&mut self.pool, Place::of(due, self.base), due, key.index);
+            self.far.push(due, key.index, item);
         }
         self.len += 1;
         key
     }
 
-    /// Takes a timer out before it fires; `None` if it fired or was cancelled already.
+    /// Ends a timer before it fires; `false` if it fired or was cancelled already.
     ///
-    /// O(1) amortised: the item is returned at once, its queue entry stays until the slot is next walked,
-    /// and a slot of which a third is dead is walked at once. A single call may thus cost O(timers that
-    /// share the slot).
+    /// O(1) amortised: its entry stays queued until the slot is next walked, and a slot of which a third is
+    /// dead is walked at once. A single call may thus cost O(timers that share the slot).
     #[inline]
-    pub fn cancel(&mut self, key: Key) -> Option<T> {
-        let (due, item) = self.arena.cancel(key)?;
+    pub fn cancel(&mut self, key: Key) -> bool {
+        if !self.waiting.cancel(key) {
+            return false;
+        }
         self.len -= 1;
-        if due < self.base {
-            self.overdue.dead += 1;
-            self.tidy_overdue();
-        } else {
-            let place = Place::of(due, self.base);
+        if key.due() < self.base {
+            self.overdue.cancelled(&mut self.waiting);
+        } else if let Some(place) = Place::of(key.due(), self.base) {
             let slot = self.levels.slot_mut(place);
             slot.live -= 1;
             slot.dead += 1;
-            slot.exact &= due != slot.earliest;
+            slot.exact &= key.due() != slot.earliest;
             self.tidy(place);
+        } else {
+            self.far.cancelled(&mut self.waiting);
         }
-        Some(item)
-    }
-
-    /// Due time and item of a waiting timer; `None` if it fired or was cancelled. O(1).
-    #[must_use]
-    pub fn get(&self, key: Key) -> Option<(u64, &T)> {
-        self.arena.get(key)
+        true
     }
 
     /// The earliest due time, exactly; `None` if no timer waits.
     ///
     /// O(1), except after the earliest timer was cancelled: then, until the next
     /// [`pop`](Self::pop), O(timers in the earliest slot). That is at most the timers due in the same
-    /// 64ᵏ ticks if the earliest is due in less than 64ᵏ⁺¹.
+    /// 256ᵏ ticks if the earliest is due in less than 256ᵏ⁺¹.
     #[must_use]
     pub fn next_due(&self) -> Option<u64> {
-        if let Some(Reverse((due, _, _))) = self.overdue.heap.peek() {
-            return Some(*due);
-        }
-        self.levels.first().map(|place| self.earliest(place))
+        let in_levels = || self.levels.first().map(|place| self.earliest(place));
+        self.overdue.first_due().or_else(in_levels).or_else(|| self.far.first_due())
     }
 
     /// Takes the next timer due at or before `now`, in order of (due, insertion), and moves the wheel's time
@@ -177,7 +164,7 @@ impl<T> Wheel<T> {
     #[inline]
     pub fn pop(&mut self, now: u64) -> Option<(u64, T)> {
         self.now = self.now.max(now);
-        if !self.overdue.heap.is_empty() {
+        if self.overdue.first_due().is_some() {
             return self.pop_overdue(now);
         }
         if now < self.base {
@@ -185,7 +172,12 @@ impl<T> Wheel<T> {
         }
         loop {
             self.count_step();
-            let Some(place) = self.levels.first() else { break };
+            let Some(place) = self.levels.first() else {
+                if self.enter_far(now) {
+                    continue;
+                }
+                break;
+            };
             let start = place.start(self.base);
             if start > now {
                 self.refresh(place);
@@ -228,16 +220,15 @@ impl<T> Wheel<T> {
             let slot = self.levels.slot_mut(place);
             // A slot in use holds a live entry, so the queue does not run out.
             let entry = slot.queue.pop(&mut self.pool)?;
-            let timer = self.arena.take(entry.index);
-            self.free.push(&mut self.pool, entry.index);
-            if timer.is_some() {
+            let dead = slot.dead > 0 && self.waiting.is_dead(entry.index);
+            self.waiting.remove(entry.index);
+            if !dead {
                 slot.live -= 1;
                 self.len -= 1;
                 self.tidy(place);
-                return timer;
+                return Some((self.base, entry.item));
             }
             slot.dead -= 1;
-            self.arena.reap(entry.index);
             self.count_step();
         }
     }
@@ -245,19 +236,39 @@ impl<T> Wheel<T> {
     /// Moves the timers of a slot that the position has entered to lower levels.
     fn cascade(&mut self, place: Place, start: u64) {
         let mut slot = self.levels.detach(place);
-        let any_dead = slot.dead > 0;
-        if slot.live <= TOUCH {
-            self.arena.touch(slot.queue.iter(&self.pool));
-        }
-        while let Some(entry) = slot.queue.pop(&mut self.pool) {
-            self.count_step();
-            if any_dead && self.arena.reap(entry.index) {
-                self.free.push(&mut self.pool, entry.index);
-                continue;
+        while let Some(mut run) = slot.queue.pop_run(&mut self.pool) {
+            if slot.dead > 0 || slot.live <= TOUCH {
+                self.waiting.touch(run.entries());
             }
-            let due = place.due(start, entry).or_else(|| self.arena.due(entry.index)).unwrap_or(start);
-            self.levels.push(&mut self.pool, Place::of(due, self.base), due, entry.index);
+            if slot.dead > 0 {
+                run.retain(|index| self.waiting.reap(index));
+            }
+            for entry in run.entries() {
+                self.count_step();
+                let due = due(start, entry);
+                // A slot's timers share all digits above it with the position that entered it.
+                if let Some(place) = Place::of(due, self.base) {
+                    self.levels.push(&mut self.pool, place, due, (entry.index, entry.item));
+                }
+            }
         }
+    }
+
+    /// If the levels are empty and `now` has come as far as the first of the far timers, moves the position
+    /// there and all timers that then have a slot into the levels.
+    #[cold]
+    fn enter_far(&mut self, now: u64) -> bool {
+        let Some(first) = self.far.first_due().filter(|due| *due <= now || Place::of(*due, now).is_some())
+        else {
+            return false;
+        };
+        self.base = first.min(now);
+        while let Some(place) = self.far.first_due().and_then(|due| Place::of(due, self.base)) {
+            let Some(timer) = self.far.pop(&mut self.waiting) else { break };
+            self.count_step();
+            self.levels.push(&mut self.pool, place, timer.due, (timer.index, timer.item));
+        }
+        true
     }
 
     /// After `live` or `dead` changed: frees a slot with nothing live in it, compacts one with much dead.
@@ -268,8 +279,7 @@ impl<T> Wheel<T> {
             let mut slot = self.levels.detach(place);
             while let Some(entry) = slot.queue.pop(&mut self.pool) {
                 self.count_step();
-                self.arena.reap(entry.index);
-                self.free.push(&mut self.pool, entry.index);
+                self.waiting.remove(entry.index);
             }
         } else if slot.wants_compaction() {
             self.compact(place);
@@ -282,11 +292,11 @@ impl<T> Wheel<T> {
         let slot = self.levels.slot_mut(place);
         slot.dead = 0;
         let mut queue = std::mem::take(&mut slot.queue);
-        while let Some(entry) = queue.pop(&mut self.pool) {
-            if self.arena.reap(entry.index) {
-                self.free.push(&mut self.pool, entry.index);
-            } else {
-                slot.queue.push(&mut self.pool, entry);
+        while let Some(mut run) = queue.pop_run(&mut self.pool) {
+            self.waiting.touch(run.entries());
+            run.retain(|index| self.waiting.reap(index));
+            for entry in run.entries() {
+                slot.queue.push(&mut self.pool, *entry);
             }
         }
     }
@@ -305,9 +315,8 @@ impl<T> Wheel<T> {
             return start;
         }
         let slot = self.levels.slot(place);
-        let live = slot.queue.iter(&self.pool).filter(|entry| !self.arena.is_dead(entry.index));
-        let dues = live.filter_map(|entry| place.due(start, entry).or_else(|| self.arena.due(entry.index)));
-        dues.min().unwrap_or(slot.earliest)
+        let live = slot.queue.iter(&self.pool).filter(|entry| !self.waiting.is_dead(entry.index));
+        live.map(|entry| due(start, &entry)).min().unwrap_or(slot.earliest)
     }
 
     /// Makes a slot's earliest due time exact.
@@ -323,39 +332,18 @@ impl<T> Wheel<T> {
 
     #[cold]
     fn pop_overdue(&mut self, now: u64) -> Option<(u64, T)> {
-        // Nothing in the levels is due before the position, and all of these are.
-        let Reverse((_, _, index)) = *self.overdue.heap.peek().filter(|top| top.0.0 <= now)?;
-        self.overdue.heap.pop();
-        let timer = self.arena.take(index);
-        self.free.push(&mut self.pool, index);
+        // Nothing else is due before the position, and all of these are.
+        self.overdue.first_due().filter(|due| *due <= now)?;
+        let timer = self.overdue.pop(&mut self.waiting)?;
+        self.waiting.remove(timer.index);
         self.len -= 1;
-        self.tidy_overdue();
-        timer
+        Some((timer.due, timer.item))
     }
 
-    /// Frees dead timers at the top of the heap, and all of them once they are many.
-    #[cold]
-    fn tidy_overdue(&mut self) {
-        let Overdue { heap, dead, .. } = &mut self.overdue;
-        while *dead > 0 {
-            let Some(Reverse((_, _, index))) = heap.peek().copied() else { break };
-            if !self.arena.reap(index) {
-                break;
-            }
-            heap.pop();
-            *dead -= 1;
-            self.free.push(&mut self.pool, index);
-        }
-        if *dead > (heap.len() - *dead) / 2 + SPARE_DEAD as usize {
-            *dead = 0;
-            heap.retain(|Reverse((_, _, index))| {
-                let reaped = self.arena.reap(*index);
-                if reaped {
-                    self.free.push(&mut self.pool, *index);
-                }
-                !reaped
-            });
-        }
+    /// Chunks and blocks ever used.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        (self.pool.chunks(), self.waiting.blocks())
     }
 
     #[inline]
@@ -367,15 +355,7 @@ impl<T> Wheel<T> {
     }
 }
 
-impl Overdue {
-    #[cold]
-    fn push(&mut self, due: u64, index: u32) {
-        self.heap.push(Reverse((due, self.inserted, index)));
-        self.inserted += 1;
-    }
-}
-
-impl<T> fmt::Debug for Wheel<T> {
+impl<T: Copy> fmt::Debug for Wheel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wheel")
             .field("now", &self.now)

@@ -65,7 +65,7 @@ fn churn(wheel: &mut Wheel<u64>, keys: &mut Vec<Key>, random: &mut Random, round
     for round in 0..rounds {
         keys.clear();
         while wheel.len() < keys.capacity() {
-            let span = 1 << (random.next() % 40);
+            let span = 1 << (random.next() % 31);
             keys.push(wheel.insert(wheel.now() + random.next() % span, round));
         }
         let cancelled = random.below(keys.len() + 1);
@@ -73,7 +73,7 @@ fn churn(wheel: &mut Wheel<u64>, keys: &mut Vec<Key>, random: &mut Random, round
             let key = keys.swap_remove(random.below(keys.len()));
             wheel.cancel(key);
         }
-        let span = 1 << (random.next() % 41);
+        let span = 1 << (random.next() % 31);
         let now = wheel.now() + span;
         while wheel.pop(now).is_some() {}
     }
@@ -91,6 +91,26 @@ fn a_wheel_with_capacity_never_allocates() {
 }
 
 #[test]
+fn a_warm_wheel_does_not_allocate_for_far_timers() {
+    let mut wheel = Wheel::new(0);
+    let mut turn = |turn: u64| {
+        for item in 0..500 {
+            let key = wheel.insert((turn << 40) + item % 7, item);
+            if item % 3 == 0 {
+                wheel.cancel(key);
+            }
+        }
+        let mut fired = 0;
+        wheel.advance(((turn + 1) << 40) - 1, |_, _| fired += 1);
+        assert_eq!(fired, 333);
+    };
+    (1..4).for_each(&mut turn);
+    let before = calls();
+    (4..100).for_each(turn);
+    assert_eq!(calls(), before);
+}
+
+#[test]
 fn a_warm_wheel_does_not_allocate_for_overdue_timers() {
     let mut wheel = Wheel::new(1_000);
     let mut turn = || {
@@ -104,7 +124,7 @@ fn a_warm_wheel_does_not_allocate_for_overdue_timers() {
         wheel.advance(1_000, |due, _| last = due);
         assert_eq!(last, 499);
     };
-    turn();
+    (0..3).for_each(|_| turn());
     let before = calls();
     (0..100).for_each(|_| turn());
     assert_eq!(calls(), before);
