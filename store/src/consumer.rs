@@ -261,11 +261,13 @@ impl Consumer {
     /// The message is consumed.
     ///
     /// # Errors
-    /// As [`Store::append`]; the message then comes again.
+    /// As [`Store::append`]; the message then stays open: call again, or it comes again to the group's next
+    /// consumer.
     pub fn ack(&mut self, delivery: &Delivery) -> Result<()> {
         let done = self.decided(delivery);
         let topic = self.source_topic(delivery.source);
-        self.store.commit_offset(&self.group, topic, delivery.queue, done)?.wait()
+        let acked = self.store.commit_offset(&self.group, topic, delivery.queue, done);
+        acked.and_then(crate::pending::Pending::wait).inspect_err(|_| self.undecided(delivery))
     }
 
     /// The message could not be consumed: it comes again later, or goes to the dead-letter topic after the
@@ -288,8 +290,7 @@ impl Consumer {
         match failed.and_then(crate::pending::Pending::wait) {
             Ok(failed) => Ok(failed),
             Err(error) => {
-                let key = (delivery.source, delivery.queue);
-                self.queues.entry(key).or_default().open.insert(delivery.queue_offset);
+                self.undecided(delivery);
                 Err(error)
             }
         }
@@ -308,6 +309,12 @@ impl Consumer {
             Ok(Ok(())) => self.ack(delivery),
             Ok(Err(_)) | Err(_) => self.nack(delivery).map(drop),
         }
+    }
+
+    /// Progress does not pass a message that nothing became of.
+    fn undecided(&mut self, delivery: &Delivery) {
+        let key = (delivery.source, delivery.queue);
+        self.queues.entry(key).or_default().open.insert(delivery.queue_offset);
     }
 
     fn decided(&mut self, delivery: &Delivery) -> u64 {

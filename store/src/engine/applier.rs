@@ -25,6 +25,8 @@ use crate::views::{Context, Effects, Place, Views};
 const DUE_MAX: usize = 1024;
 /// Bytes of a fire frame that holds more than one.
 const FIRE_BYTES_MAX: usize = 1 << 20;
+/// How long a timer waits whose record the medium failed to read, owner milliseconds.
+const PARKED_MS: i64 = 1_000;
 /// Bytes of frames applied before readers get a chance.
 const APPLY_BYTES_MAX: usize = 1 << 20;
 
@@ -53,6 +55,9 @@ pub struct Applier {
     due: VecDeque<Due>,
     reading: bool,
     quarantined: BTreeMap<Offset, String>,
+    /// Timers whose record the medium failed to read, and when that is tried again, owner milliseconds.
+    parked: Vec<Due>,
+    parked_until_ms: i64,
     fires: u64,
     voids: u64,
     pub(super) upkeep: Upkeep,
@@ -73,6 +78,8 @@ impl Applier {
             due: VecDeque::new(),
             reading: false,
             quarantined: BTreeMap::new(),
+            parked: Vec::new(),
+            parked_until_ms: i64::MIN,
             fires: 0,
             voids: 0,
             upkeep,
@@ -177,8 +184,12 @@ impl Applier {
             let due_ms = views.timers.get(schedule).map_or(now_ms, |p| p.due_ms);
             self.due.push_back(Due { schedule, due_ms, body: None });
         }
+        if now_ms >= self.parked_until_ms {
+            self.due.extend(self.parked.drain(..));
+        }
         let mut wanted = Vec::new();
-        let Self { due, log, quarantined, upkeep, .. } = self;
+        let mut failed = Vec::new();
+        let Self { due, log, upkeep, .. } = self;
         due.retain_mut(|timer| {
             if timer.body.is_some() {
                 return true;
@@ -187,18 +198,32 @@ impl Applier {
             match pending.place {
                 Place::Log => match log.slice(timer.schedule, u64::from(pending.size)) {
                     Ok(body) => timer.body = Some(body),
-                    Err(error) => return quarantine(quarantined, timer.schedule, &error),
+                    Err(error) => failed.push((timer.schedule, error)),
                 },
-                Place::Bucket { segment, slot } => {
-                    let Some(bucket) = upkeep.bucket(segment) else { return false };
-                    wanted.push((timer.schedule, Bucket::clone(bucket), slot));
-                }
+                Place::Bucket { segment, slot } => match upkeep.bucket(segment) {
+                    Some(bucket) => wanted.push((timer.schedule, Bucket::clone(bucket), slot)),
+                    None => failed.push((timer.schedule, no_bucket(segment))),
+                },
             }
             true
         });
+        failed.iter().for_each(|(schedule, error)| self.set_aside(*schedule, error, now_ms));
         if !wanted.is_empty() && !self.reading {
             self.reading = true;
             actions.push(Action::ReadBodies(wanted));
+        }
+    }
+
+    /// Takes a timer out of those that are due: for a while if the medium failed, else for good.
+    fn set_aside(&mut self, schedule: Offset, error: &Error, now_ms: i64) {
+        let Some(i) = self.due.iter().position(|timer| timer.schedule == schedule) else { return };
+        let Some(timer) = self.due.remove(i) else { return };
+        if error.kind() == ErrorKind::Io {
+            tracing::warn!(%schedule, %error, "a due timer's record cannot be read now; it is tried again");
+            self.parked.push(timer);
+            self.parked_until_ms = now_ms.saturating_add(PARKED_MS);
+        } else {
+            quarantine(&mut self.quarantined, schedule, error);
         }
     }
 
@@ -253,7 +278,7 @@ impl Applier {
     /// Timers that are due and not fired yet.
     #[must_use]
     pub fn overdue(&self) -> usize {
-        self.due.len()
+        self.due.len() + self.parked.len()
     }
 
     /// Appends what upkeep decided.
@@ -293,10 +318,11 @@ impl Applier {
         if appender.is_stopped() {
             return None;
         }
-        let retry = (self.overdue() > 0).then(|| now_ms.saturating_add(10));
+        let retry = (!self.due.is_empty()).then(|| now_ms.saturating_add(10));
+        let parked = (!self.parked.is_empty()).then(|| self.parked_until_ms.max(now_ms.saturating_add(1)));
         let due = views.timers.next_due_ms();
         let upkeep = self.upkeep.next_ms(now_ms);
-        due.into_iter().chain(retry).chain(upkeep).min()
+        due.into_iter().chain(retry).chain(parked).chain(upkeep).min()
     }
 
     /// Takes what came of an action.
@@ -310,10 +336,7 @@ impl Applier {
                             let timer = self.due.iter_mut().find(|t| t.schedule == schedule);
                             timer.into_iter().for_each(|t| t.body = Some(body.clone()));
                         }
-                        Err(error) => {
-                            self.due.retain(|t| t.schedule != schedule);
-                            quarantine(&mut self.quarantined, schedule, &error);
-                        }
+                        Err(error) => self.set_aside(schedule, &error, now_ms),
                     }
                 }
             }
@@ -341,11 +364,14 @@ fn fits(body: &[u8], frame_max: usize) -> Result<Record<'_>> {
     Ok(record)
 }
 
-/// Sets a timer aside whose record cannot be read or fired: it stays pending, and everybody is told. Always false.
-fn quarantine(quarantined: &mut BTreeMap<Offset, String>, schedule: Offset, error: &Error) -> bool {
+fn no_bucket(segment: Offset) -> Error {
+    Error::new(ErrorKind::Corrupt, "the due bucket of this segment is not there").at(segment)
+}
+
+/// Sets a timer aside whose record cannot be read or fired: it stays pending, and everybody is told.
+fn quarantine(quarantined: &mut BTreeMap<Offset, String>, schedule: Offset, error: &Error) {
     tracing::error!(%schedule, %error, "a timer's record cannot be read or fired; it is set aside");
     quarantined.insert(schedule, error.to_string());
-    false
 }
 
 impl Appender {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
 use std::ops::Range;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use timer_wheel::{Key, Wheel};
 use xxhash_rust::xxh3::xxh3_64;
@@ -48,7 +49,13 @@ pub struct Timers {
     /// Their due times, owner milliseconds: a handle with another one names no timer.
     cancelled: BTreeMap<Offset, i64>,
     digest: u64,
+    /// What [`next_due_ms`](Self::next_due_ms) found last, or `UNKNOWN`: finding it may mean looking at a whole
+    /// slot, and it is asked for at every step.
+    next_ms: AtomicI64,
 }
+
+const UNKNOWN: i64 = i64::MIN;
+const NEVER: i64 = i64::MAX;
 
 impl Timers {
     /// No timers; `now_ms` is the owner's time.
@@ -61,6 +68,7 @@ impl Timers {
             bucketed: BTreeMap::new(),
             cancelled: BTreeMap::new(),
             digest: 0,
+            next_ms: AtomicI64::new(NEVER),
         }
     }
 
@@ -82,6 +90,8 @@ impl Timers {
         let before = self.pending.insert(schedule, Pending { due_ms, size, place, key });
         debug_assert!(before.is_none(), "a schedule offset is never used twice");
         self.note(schedule, place);
+        let next_ms = self.next_ms.get_mut();
+        *next_ms = (*next_ms).min(due_ms); // an unknown one stays unknown
         self.digest ^= fingerprint(schedule, due_ms, size);
     }
 
@@ -91,6 +101,9 @@ impl Timers {
         self.pending.remove(&schedule);
         self.wheel.cancel(pending.key);
         self.forget(schedule, pending.place);
+        if due_ms <= *self.next_ms.get_mut() {
+            *self.next_ms.get_mut() = UNKNOWN;
+        }
         self.digest ^= fingerprint(schedule, pending.due_ms, pending.size);
         Some(pending)
     }
@@ -122,11 +135,17 @@ impl Timers {
     /// The next due time, owner milliseconds.
     #[must_use]
     pub fn next_due_ms(&self) -> Option<i64> {
-        self.wheel.next_due().map(|t| i64::try_from(t).unwrap_or(i64::MAX))
+        let mut next_ms = self.next_ms.load(Ordering::Relaxed);
+        if next_ms == UNKNOWN {
+            next_ms = self.wheel.next_due().map_or(NEVER, |t| i64::try_from(t).unwrap_or(NEVER));
+            self.next_ms.store(next_ms, Ordering::Relaxed);
+        }
+        (next_ms != NEVER).then_some(next_ms)
     }
 
     /// Hands out the next timer that is due at `now_ms`, once. It stays pending until its fire is applied.
     pub fn pop_due(&mut self, now_ms: i64) -> Option<Offset> {
+        *self.next_ms.get_mut() = UNKNOWN;
         loop {
             let (_, schedule) = self.wheel.pop(tick(now_ms))?;
             if self.pending.contains_key(&schedule) {
@@ -214,4 +233,34 @@ fn fingerprint(schedule: Offset, due_ms: i64, size: u32) -> u64 {
     bytes[8..16].copy_from_slice(&due_ms.to_be_bytes());
     bytes[16..].copy_from_slice(&size.to_be_bytes());
     xxh3_64(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_due_time_is_the_wheels_whatever_happened() {
+        let mut timers = Timers::new(1_000);
+        let mut random = 7_u64;
+        let mut handles: Vec<(Offset, i64)> = Vec::new();
+        for step in 0..4_000_u64 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let pick = (random >> 33) as usize;
+            match pick % 5 {
+                0..=2 => {
+                    let due_ms = 500 + i64::try_from(pick % 90_000).unwrap();
+                    timers.insert(Offset(step), due_ms, 1, Place::Log);
+                    handles.push((Offset(step), due_ms));
+                }
+                3 if !handles.is_empty() => {
+                    let (at, due_ms) = handles.swap_remove(pick % handles.len());
+                    timers.cancel(at, due_ms);
+                }
+                _ => drop(timers.pop_due(1_000 + i64::try_from(step).unwrap())),
+            }
+            let exact = timers.wheel.next_due().map(|due| i64::try_from(due).unwrap());
+            assert_eq!(timers.next_due_ms(), exact, "step {step}");
+        }
+    }
 }
