@@ -7,17 +7,26 @@ use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 use serde::Deserialize;
 
 use mainspring::LEVELS_S;
 
+mod values;
+
+pub use values::{Advertise, DelayLevels, Limit, Size, Time};
+
 /// Before the names of environment variables.
 pub const ENV_PREFIX: &str = "MAINSPRING_";
 /// Names so many edits away from a setting's are mistaken for it.
 const TYPO_EDITS: usize = 3;
+/// Age from which messages are trimmed, milliseconds: three days.
+const RETENTION_MS: u64 = 72 * 3_600_000;
+/// Timers this near stay in the log, milliseconds.
+const NEAR_HORIZON_MS: u64 = 600_000;
+/// Longest near horizon: the log cannot be trimmed meanwhile, milliseconds.
+const NEAR_HORIZON_MAX_MS: u64 = 86_400_000;
 
 /// When a message counts as kept, and its sender is answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -67,16 +76,25 @@ pub struct Given {
     /// Whether a first send creates its topic [default: true]
     #[arg(long, env = "MAINSPRING_AUTO_CREATE_TOPICS", hide_env = true, value_name = "BOOL")]
     pub auto_create_topics: Option<bool>,
-    /// Bytes of a log segment [default: 256MiB]
+    /// Bytes of a log segment, a multiple of 4KiB from 64KiB to 1GiB [default: 256MiB]
     #[arg(long, env = "MAINSPRING_SEGMENT_BYTES", hide_env = true, value_name = "SIZE")]
     pub segment_bytes: Option<Size>,
+    /// Age from which messages are trimmed, read or not, from 1s; or none [default: 72h]
+    #[arg(long, env = "MAINSPRING_RETENTION", hide_env = true, value_name = "TIME")]
+    pub retention: Option<Limit<Time>>,
+    /// Bytes of log above which the oldest messages are trimmed, from two segments; or none [default: none]
+    #[arg(long, env = "MAINSPRING_RETENTION_BYTES", hide_env = true, value_name = "SIZE")]
+    pub retention_bytes: Option<Limit<Size>>,
+    /// Timers due within this of their segment's end hold the log back, up to 24h; others are copied [default: 10m]
+    #[arg(long, env = "MAINSPRING_NEAR_HORIZON", hide_env = true, value_name = "TIME")]
+    pub near_horizon: Option<Time>,
     /// Longest message body [default: 4MiB]
     #[arg(long, env = "MAINSPRING_MAX_MESSAGE_BYTES", hide_env = true, value_name = "SIZE")]
     pub max_message_bytes: Option<Size>,
 }
 
 /// Names of all settings, as the file has them.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 16] = [
     "data_dir",
     "broker_listen",
     "namesrv_listen",
@@ -89,6 +107,9 @@ pub const KEYS: [&str; 13] = [
     "default_queues",
     "auto_create_topics",
     "segment_bytes",
+    "retention",
+    "retention_bytes",
+    "near_horizon",
     "max_message_bytes",
 ];
 
@@ -133,6 +154,9 @@ impl Given {
             default_queues: self.default_queues.or(below.default_queues),
             auto_create_topics: self.auto_create_topics.or(below.auto_create_topics),
             segment_bytes: self.segment_bytes.or(below.segment_bytes),
+            retention: self.retention.or(below.retention),
+            retention_bytes: self.retention_bytes.or(below.retention_bytes),
+            near_horizon: self.near_horizon.or(below.near_horizon),
             max_message_bytes: self.max_message_bytes.or(below.max_message_bytes),
         }
     }
@@ -193,126 +217,6 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Where clients reach the broker port; without a port, the one it listens on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Advertise {
-    /// Address: records hold IPv4 only.
-    pub ip: Ipv4Addr,
-    /// Port, if it is another.
-    pub port: Option<u16>,
-}
-
-impl FromStr for Advertise {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, ConfigError> {
-        if let Ok(ip) = text.parse() {
-            return Ok(Self { ip, port: None });
-        }
-        let wrong = |_| ConfigError(format!("{text:?} is no IPv4 address, with or without a port"));
-        let both: SocketAddrV4 = text.parse().map_err(wrong)?;
-        Ok(Self { ip: *both.ip(), port: Some(both.port()) })
-    }
-}
-
-impl TryFrom<String> for Advertise {
-    type Error = ConfigError;
-
-    fn try_from(text: String) -> Result<Self, ConfigError> {
-        text.parse()
-    }
-}
-
-/// A number of bytes: `4096`, `64KiB`, `256MiB`, `1GiB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "SizeText")]
-pub struct Size(pub u64);
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum SizeText {
-    Number(u64),
-    Text(String),
-}
-
-impl TryFrom<SizeText> for Size {
-    type Error = ConfigError;
-
-    fn try_from(given: SizeText) -> Result<Self, ConfigError> {
-        match given {
-            SizeText::Number(n) => Ok(Self(n)),
-            SizeText::Text(text) => text.parse(),
-        }
-    }
-}
-
-impl FromStr for Size {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let (number, unit) = split_unit(text);
-        let shift = match unit {
-            "" | "B" => Some(0),
-            "KiB" => Some(10),
-            "MiB" => Some(20),
-            "GiB" => Some(30),
-            _ => None,
-        };
-        let size = shift.zip(number.parse::<u64>().ok()).and_then(|(shift, n)| n.checked_mul(1 << shift));
-        size.map(Self)
-            .ok_or_else(|| ConfigError(format!("{text:?} is no size such as 4096, 64KiB or 256MiB")))
-    }
-}
-
-/// Delays of the levels, from 1 on: `1s 5s 10s 30s 1m 1h 1d`, or `500ms`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct DelayLevels(pub Vec<u64>);
-
-impl FromStr for DelayLevels {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let delays: Option<Vec<u64>> = text.split_ascii_whitespace().map(delay_ms).collect();
-        match delays {
-            Some(delays) if (1..=64).contains(&delays.len()) => Ok(Self(delays)),
-            Some(delays) => {
-                Err(ConfigError(format!("1 to 64 delay levels are allowed, not {}", delays.len())))
-            }
-            None => Err(ConfigError(format!("{text:?} is no list of delays such as \"1s 5s 1m 2h\""))),
-        }
-    }
-}
-
-impl TryFrom<String> for DelayLevels {
-    type Error = ConfigError;
-
-    fn try_from(text: String) -> Result<Self, ConfigError> {
-        text.parse()
-    }
-}
-
-fn delay_ms(text: &str) -> Option<u64> {
-    let (number, unit) = split_unit(text);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit_ms)
-}
-
-fn split_unit(text: &str) -> (&str, &str) {
-    let text = text.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    (number, unit.trim())
-}
-
 /// All settings, decided and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -340,6 +244,12 @@ pub struct Config {
     pub auto_create_topics: bool,
     /// Bytes of a log segment.
     pub segment_bytes: u64,
+    /// Age from which messages may be trimmed, milliseconds.
+    pub retention_ms: Option<u64>,
+    /// Bytes of log above which the oldest segments are trimmed.
+    pub retention_bytes: Option<u64>,
+    /// Timers due within this of a segment's seal are not copied out of it, milliseconds.
+    pub near_horizon_ms: u64,
     /// Longest message body.
     pub message_bytes_max: usize,
 }
@@ -367,6 +277,9 @@ impl Config {
             default_queues: given.default_queues.unwrap_or(8),
             auto_create_topics: given.auto_create_topics.unwrap_or(true),
             segment_bytes: given.segment_bytes.map_or(256 << 20, |size| size.0),
+            retention_ms: given.retention.map_or(Some(RETENTION_MS), |age| age.0.map(|time| time.0)),
+            retention_bytes: given.retention_bytes.and_then(|most| most.0).map(|size| size.0),
+            near_horizon_ms: given.near_horizon.map_or(NEAR_HORIZON_MS, |time| time.0),
             message_bytes_max: usize::try_from(body).unwrap_or(usize::MAX),
         };
         config.check()?;
@@ -391,6 +304,15 @@ impl Config {
         }
         if !(1..=8 << 20).contains(&self.message_bytes_max) {
             return wrong("max_message_bytes must be from 1 to 8MiB");
+        }
+        if self.retention_ms.is_some_and(|age| age < 1000) {
+            return wrong("retention must be at least 1s, or none");
+        }
+        if self.retention_bytes.is_some_and(|most| most / 2 < self.segment_bytes) {
+            return wrong("retention_bytes must be at least two times segment_bytes, or none");
+        }
+        if self.near_horizon_ms > NEAR_HORIZON_MAX_MS {
+            return wrong("near_horizon must be from 0s to 24h");
         }
         for (key, name) in [("broker_name", &self.broker_name), ("cluster_name", &self.cluster_name)] {
             if name.is_empty()
@@ -433,6 +355,26 @@ mod tests {
         assert_eq!(config.level_delays_ms.len(), 18);
         assert_eq!((config.level_delays_ms[0], config.level_delays_ms[17]), (1000, 7_200_000));
         assert_eq!(config.advertised(config.broker_listen).to_string(), "127.0.0.1:10911");
+        let store = mainspring::Options::default();
+        assert_eq!(
+            (config.retention_ms, config.retention_bytes),
+            (store.retention_ms, store.retention_bytes)
+        );
+        assert_eq!(
+            (config.near_horizon_ms, config.segment_bytes),
+            (store.near_horizon_ms, store.segment_bytes)
+        );
+    }
+
+    #[test]
+    fn retention_can_be_switched_off_over_a_file() {
+        let off = |text: &str| text.parse().unwrap();
+        let below = Given::parse("retention = \"1h\"\nretention_bytes = \"1GiB\"").unwrap();
+        assert_eq!(Config::new(below.clone()).unwrap().retention_bytes, Some(1 << 30));
+        let over =
+            Given { retention: Some(off("none")), retention_bytes: Some(Limit(None)), ..Given::default() };
+        let config = Config::new(over.over(below)).unwrap();
+        assert_eq!((config.retention_ms, config.retention_bytes), (None, None));
     }
 
     #[test]
@@ -450,6 +392,9 @@ mod tests {
             default_queues = 2
             auto_create_topics = false
             segment_bytes = "1MiB"
+            retention = "36h"
+            retention_bytes = 2097152
+            near_horizon = "90s"
             max_message_bytes = 1000
         "#;
         for key in KEYS {
@@ -458,8 +403,32 @@ mod tests {
         let config = config(text).unwrap();
         assert_eq!(config.level_delays_ms, [500, 2000, 86_400_000]);
         assert_eq!((config.segment_bytes, config.message_bytes_max), (1 << 20, 1000));
+        assert_eq!((config.retention_ms, config.retention_bytes), (Some(36 * 3_600_000), Some(2 << 20)));
+        assert_eq!(config.near_horizon_ms, 90_000);
         assert_eq!(config.advertised(config.broker_listen).to_string(), "192.0.2.7:1");
         assert_eq!(config.commit, Commit::Appended);
+    }
+
+    /// The page has a row for every setting, in their order, and its defaults are those of the code.
+    #[test]
+    fn the_page_has_every_setting_and_its_default() {
+        let page = include_str!("../../docs/operations.md");
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|line| line.split('|').map(|cell| cell.trim().trim_matches('`')).collect())
+            .collect();
+        assert_eq!(rows.iter().map(|row| row[1]).collect::<Vec<_>>(), KEYS);
+        let in_words = ["advertise", "delay_levels"];
+        let file: String = rows
+            .iter()
+            .filter(|row| !in_words.contains(&row[1]))
+            .map(|row| match row[2].parse::<i64>().is_ok() || row[2].parse::<bool>().is_ok() {
+                true => format!("{} = {}\n", row[1], row[2]),
+                false => format!("{} = {:?}\n", row[1], row[2]),
+            })
+            .collect();
+        assert_eq!(config(&file).unwrap(), config("").unwrap(), "{file}");
     }
 
     #[test]
@@ -473,6 +442,11 @@ mod tests {
         assert!(told("advertise = \"0.0.0.0\"").contains("0.0.0.0"));
         assert!(told("default_queues = 0").contains("default_queues"));
         assert!(told("max_message_bytes = \"9MiB\"").contains("max_message_bytes"));
+        assert!(told("retention = \"3\"").contains("72h, or none"));
+        assert!(told("retention = \"999ms\"").contains("at least 1s"));
+        assert!(told("retention_bytes = \"511MiB\"").contains("two times segment_bytes"));
+        assert!(told("retention_bytes = \"never\"").contains("256MiB, or none"));
+        assert!(told("near_horizon = \"25h\"").contains("24h"));
         let environment =
             ["PATH", "MAINSPRING_DATA_DIR", "MAINSPRING_CONFIG", "MAINSPRING_BIN"].map(String::from);
         assert_eq!(check_environment(environment.into_iter()), Ok(()));

@@ -21,6 +21,9 @@ fn open(config: &Config, store_host: SocketAddrV4, holds: Arc<Holds>) -> Result<
             Commit::Flushed => CommitRule::Flushed,
         },
         segment_bytes: config.segment_bytes,
+        retention_ms: config.retention_ms,
+        retention_bytes: config.retention_bytes,
+        near_horizon_ms: config.near_horizon_ms,
         message_bytes_max: config.message_bytes_max,
         auto_create_topics: false, // the broker decides, by RocketMQ's rules
         level_delays_ms: config.level_delays_ms.clone(),

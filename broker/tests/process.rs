@@ -50,12 +50,21 @@ fn a_directory_of_another_version_is_left_alone() {
     let cell = dir.path().join("identity.cell");
     let mut bytes = fs::read(&cell).unwrap();
     bytes[4..8].copy_from_slice(&2u32.to_be_bytes());
+    // Sealed as another version would: a wrong checksum is damage, whatever the version says.
+    let sum = crc32c(bytes[..16].iter().chain(&bytes[20..]));
+    bytes[16..20].copy_from_slice(&sum.to_be_bytes());
     fs::write(&cell, &bytes).unwrap();
     let before = listing(dir.path());
     let told = refused(dir.path(), &[]);
     assert_told(&told, 1, &["version 2", &dir.path().display().to_string(), "--data-dir"]);
     assert_eq!(listing(dir.path()), before);
     assert_eq!(fs::read(&cell).unwrap(), bytes);
+}
+
+/// CRC-32C, bit by bit.
+fn crc32c<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
+    let step = |sum: u32, _| (sum >> 1) ^ (0x82F6_3B78 & (sum & 1).wrapping_neg());
+    !bytes.fold(!0u32, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))
 }
 
 #[test]
@@ -121,13 +130,16 @@ fn mistakes_in_the_configuration_are_named() {
     let data = dir.path().join("data");
     let file = dir.path().join("mainspring.toml");
     let path = file.display().to_string();
-    let cases: [(&str, &[&str]); 6] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("brokr_listen = \"127.0.0.1:0\"", &["brokr_listen", "did you mean \"broker_listen\"?"]),
         ("max_atempts = 3", &["max_atempts", "did you mean \"max_attempts\"?"]),
         ("commit = \"sometimes\"", &["sometimes", "appended", "flushed", "line 1"]),
         ("default_queues = 0", &["default_queues", "1 to 1024"]),
         ("data_dir = ", &["line 1"]),
         ("segment_bytes = \"5parsec\"", &["5parsec", "256MiB"]),
+        ("retention = \"3 fortnights\"", &["3 fortnights", "72h", "none", "line 1"]),
+        ("retention_byte = \"1GiB\"", &["retention_byte", "did you mean \"retention_bytes\"?"]),
+        ("near_horizon = \"2d\"", &["near_horizon", "0s to 24h"]),
     ];
     for (text, parts) in cases {
         fs::write(&file, text).unwrap();
