@@ -68,6 +68,19 @@ pub struct Snapshot {
     pub bytes: Vec<u8>,
 }
 
+/// A base that is on the medium.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    /// Its number.
+    pub number: u64,
+    /// First offset that is not folded in.
+    pub at: Offset,
+    /// The log's start in it.
+    pub start: Offset,
+    /// Segments whose buckets it names.
+    pub buckets: Vec<Offset>,
+}
+
 /// The buckets that are known, by the segment they are of.
 pub type Buckets = BTreeMap<Offset, Bucket>;
 

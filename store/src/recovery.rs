@@ -10,13 +10,13 @@ use std::sync::Arc;
 use backends::{Backend, Lock, StreamReader};
 use bytes::Bytes;
 
-use crate::base::Buckets;
+use crate::base::{Buckets, Generation};
 use crate::bucket::Bucket;
 use crate::cells::{self, Checkpoint, EpochRecord, Identity};
 use crate::clock::Clock;
 use crate::commitlog::scan::{self, Behind, Walk};
 use crate::commitlog::{Log, Segment};
-use crate::engine::{FoundFiles, Generation, InMemory, build_index, index_segment};
+use crate::engine::{FoundFiles, InMemory, build_index, index_segment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::index::IndexFile;

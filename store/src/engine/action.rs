@@ -8,6 +8,7 @@ use backends::{Backend, StreamControl, StreamReader, StreamWriter};
 use bytes::Bytes;
 
 use super::fold::{Fold, Folded};
+use super::whole::write_whole;
 use crate::bucket::{self, Bucket, Entry};
 use crate::cells::{self, Checkpoint, EpochRecord};
 use crate::commitlog::{Log, Segment};
@@ -305,27 +306,6 @@ fn read_body(log: &Log, schedule: Offset, bucket: &Bucket, slot: u32) -> Result<
         tracing::warn!(%schedule, "a due bucket is damaged; the timer's record is read from the log");
         Ok(body)
     })
-}
-
-/// Writes a stream in one go, durably. One of that name that a crash left half-written is replaced.
-pub(crate) fn write_whole(
-    backend: &dyn Backend,
-    kind: StreamKind,
-    bytes: &[u8],
-) -> Result<Arc<dyn StreamReader>> {
-    let name = kind.name();
-    let failed = |e| Error::io(format!("cannot write {name}"), e);
-    match backend.remove(&name) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
-        _ => {}
-    }
-    let len = bytes.len() as u64;
-    let mut writer = backend.create(&name, len, len).map_err(failed)?;
-    let window = writer.window(bytes.len()).ok_or_else(|| failed(io::ErrorKind::Other.into()))?;
-    window.copy_from_slice(bytes);
-    writer.publish(bytes.len());
-    writer.control().seal(len).map_err(failed)?;
-    Ok(writer.reader())
 }
 
 fn remove(backend: &dyn Backend, kinds: &[StreamKind]) -> Result<Event> {

@@ -8,9 +8,8 @@ use std::collections::BTreeSet;
 
 use backends::Backend;
 
-use super::action::write_whole;
-use super::upkeep::Generation;
-use crate::base::{Buckets, Snapshot};
+use super::whole::write_whole;
+use crate::base::{Buckets, Generation, Snapshot};
 use crate::commitlog::{Log, scan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::naming::StreamKind;

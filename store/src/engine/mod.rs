@@ -13,6 +13,7 @@ mod draft;
 mod fold;
 mod queues;
 mod upkeep;
+mod whole;
 
 pub use action::{Action, Event, Failure, perform};
 pub(crate) use action::{InMemory, build_index, index_segment};
@@ -24,4 +25,4 @@ pub use draft::{OpDraft, Placement, RecordDraft};
 pub use fold::{Fold, Folded};
 pub use queues::QueueChoice;
 pub(crate) use upkeep::FoundFiles;
-pub use upkeep::{Generation, UpkeepCounts, UpkeepOptions};
+pub use upkeep::{UpkeepCounts, UpkeepOptions};

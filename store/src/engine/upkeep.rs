@@ -13,7 +13,7 @@ use super::action::{Action, Event, Failure};
 use super::appender::{Appender, Need};
 use super::copier::Copier;
 use super::fold::{Fold, Folded};
-use crate::base::Buckets;
+use crate::base::{Buckets, Generation};
 use crate::bucket::Bucket;
 use crate::cells::Checkpoint;
 use crate::clock::Now;
@@ -41,19 +41,6 @@ pub struct UpkeepOptions {
     pub retention_bytes: Option<u64>,
     /// See [`Options::fire_reserve_bytes`](crate::Options::fire_reserve_bytes).
     pub fire_reserve_bytes: u64,
-}
-
-/// A base that is on the medium.
-#[derive(Debug, Clone)]
-pub struct Generation {
-    /// Its number.
-    pub number: u64,
-    /// First offset that is not folded in.
-    pub at: Offset,
-    /// The log's start in it.
-    pub start: Offset,
-    /// Segments whose buckets it names.
-    pub buckets: Vec<Offset>,
 }
 
 /// The files that an open found, apart from the log's frames.
