@@ -5,6 +5,11 @@
 //! helpers perform what may block. Any of them may step; one at a time does.
 
 mod signal;
+/// What a signal is made of; a model of it is made of something else.
+mod sync {
+    pub(super) use parking_lot::{Condvar, Mutex};
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+}
 mod threads;
 mod waiting;
 

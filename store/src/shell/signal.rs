@@ -1,15 +1,15 @@
 //! A flag that a thread sleeps on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use super::sync::{AtomicBool, Condvar, Mutex, Ordering};
 
-/// See the module.
+/// See the module. `tests/loom` runs this very file under every order of its two sides.
 ///
 /// No wake-up gets lost between a tail that moves and a thread that goes to sleep, because both sides take the
 /// appender's lock: a producer moves the tail under it and raises afterwards; the thread lowers, and looks at
-/// the tail behind that lock before it sleeps. Whoever has it second sees what the other did.
+/// the tail behind that lock before it sleeps. Whoever has it second sees what the other did. `raised` is only ever
+/// exchanged, so that no old value of it comes back.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     raised: AtomicBool,
@@ -37,7 +37,7 @@ impl Signal {
 
     /// Sleeps for a moment with the signal raised, so that nobody spends time on waking the caller.
     pub(super) fn nap(&self, time: Duration) {
-        self.raised.store(true, Ordering::Release);
+        self.raised.swap(true, Ordering::AcqRel);
         self.held.store(true, Ordering::Release);
         self.condvar.wait_for(&mut self.lock.lock(), time);
     }
@@ -50,6 +50,6 @@ impl Signal {
     /// Whoever raises it from now on wakes the caller, who looks once more before he sleeps.
     pub(super) fn lower(&self) {
         self.held.store(false, Ordering::Relaxed);
-        self.raised.store(false, Ordering::Release);
+        self.raised.swap(false, Ordering::AcqRel);
     }
 }
