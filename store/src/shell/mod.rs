@@ -254,7 +254,7 @@ impl Core {
     /// Commits and applies; true if more is there.
     fn apply(&self, applier: &mut Applier) -> bool {
         applier.commit();
-        let mut effects = Effects::default();
+        let mut effects = Effects { observed: self.options.observer.is_some(), ..Effects::default() };
         let mut views = self.views.write();
         let more = applier.apply(&mut views, &mut effects);
         let applied = views.applied;

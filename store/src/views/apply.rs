@@ -19,7 +19,9 @@ use crate::settings::QUEUES_MAX;
 /// What applying frames brought about, for those who wait.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// New messages: topic (by its index in the views), queue, the queue's end, tags code.
+    /// Whether somebody wants to know of new messages.
+    pub observed: bool,
+    /// New messages, if so: topic (by its index in the views), queue, the queue's end, tags code.
     pub arrived: Vec<(usize, u32, u64, i64)>,
     /// Cancels that were decided: the frame's offset, and whether the timer was pending.
     pub cancels: Vec<(Offset, bool)>,
@@ -213,7 +215,7 @@ impl Views {
         } else {
             queue.blank(record.queue_offset());
         }
-        if !context.replay {
+        if effects.observed {
             effects.arrived.push((topic, record.queue(), queue.end, arrival.tags));
         }
     }

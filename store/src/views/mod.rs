@@ -51,6 +51,8 @@ pub struct Views {
     pub timers: Timers,
     pub(crate) topics: Vec<Topic>,
     names: BTreeMap<Arc<str>, usize>,
+    /// The topic that was looked up last: the next message is often of the same.
+    last_topic: usize,
     pub(crate) groups: BTreeMap<String, Arc<GroupConfig>>,
     /// Progress: (group, topic, queue) to the first offset not consumed.
     pub(crate) offsets: BTreeMap<(String, String, u32), u64>,
@@ -73,6 +75,7 @@ impl Views {
             timers: Timers::new(now_ms),
             topics: Vec::new(),
             names: BTreeMap::new(),
+            last_topic: 0,
             groups: BTreeMap::new(),
             offsets: BTreeMap::new(),
             voids: BTreeSet::new(),
@@ -133,13 +136,16 @@ impl Views {
     }
 
     pub(crate) fn topic_index(&mut self, name: &str) -> usize {
-        if let Some(i) = self.names.get(name) {
-            return *i;
+        if self.topics.get(self.last_topic).is_some_and(|topic| *topic.name == *name) {
+            return self.last_topic;
         }
-        let name: Arc<str> = name.into();
-        self.topics.push(Topic { name: Arc::clone(&name), config: None, queues: Vec::new() });
-        self.names.insert(name, self.topics.len() - 1);
-        self.topics.len() - 1
+        self.last_topic = self.names.get(name).copied().unwrap_or_else(|| {
+            let name: Arc<str> = name.into();
+            self.topics.push(Topic { name: Arc::clone(&name), config: None, queues: Vec::new() });
+            self.names.insert(name, self.topics.len() - 1);
+            self.topics.len() - 1
+        });
+        self.last_topic
     }
 
     /// The queue with this number, created where it is new.
