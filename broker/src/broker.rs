@@ -50,6 +50,8 @@ pub struct Counters {
     pub panics: AtomicU64,
     /// Connections closed for bytes that are no protocol.
     pub protocol_errors: AtomicU64,
+    /// Requests that were held back until the store had prepared space.
+    pub stalls: AtomicU64,
 }
 
 impl Counters {

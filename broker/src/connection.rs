@@ -8,6 +8,8 @@
 //! - what a connection holds (requests in flight, answers not written) stays near [`IN_FLIGHT_BYTES_MAX`]: above it, no
 //!   more is read, so the client's own sends block;
 //! - a one-way request is never answered;
+//! - a request for which the store prepares space is tried again and holds back those behind it on its connection, so
+//!   that sends keep their order; nobody else waits for it;
 //! - whatever the bytes or the handler do, only this connection ends, or not even that.
 
 use std::{
@@ -34,6 +36,7 @@ use tokio::{
 use crate::{
     broker::{Broker, Counters},
     dispatch,
+    patience::Patience,
     peer::{Peer, Push},
     remoting::{
         Encoding, Frame, FrameError, Header, Outbox, Reply, Request, Response,
@@ -88,6 +91,7 @@ pub(crate) async fn serve(
         in_flight: FuturesUnordered::new(),
         charged: 0,
         encoding: Encoding::Json,
+        stalled: None,
         active: Instant::now(),
     };
     let mut writer = writer;
@@ -126,7 +130,25 @@ struct Connection {
     in_flight: FuturesUnordered<InFlight>,
     charged: usize,
     encoding: Encoding,
+    stalled: Option<Stalled>,
     active: Instant,
+}
+
+/// A request for which the store prepares space.
+struct Stalled {
+    frame: Frame,
+    patience: Patience,
+    at: Instant,
+}
+
+impl Stalled {
+    /// Waits until it is to be tried again; for ever where nothing is stalled.
+    async fn due(at: Option<Instant>) {
+        match at {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Connection {
@@ -145,10 +167,10 @@ impl Connection {
                 if let Err(error) = self.take_frames() {
                     return End::Protocol(error);
                 }
-            } else if self.in_flight.is_empty() && self.outbox.is_empty() {
+            } else if self.stalled.is_none() && self.in_flight.is_empty() && self.outbox.is_empty() {
                 return End::Stopped;
             }
-            let may_read = deadline.is_none() && self.load() < IN_FLIGHT_BYTES_MAX;
+            let may_read = deadline.is_none() && self.stalled.is_none() && self.load() < IN_FLIGHT_BYTES_MAX;
             if may_read {
                 self.make_room();
             }
@@ -161,6 +183,11 @@ impl Connection {
                 },
                 Some(answered) = self.in_flight.next(), if self.outbox.len() < IN_FLIGHT_BYTES_MAX => {
                     self.answered(answered);
+                }
+                () = Stalled::due(self.stalled.as_ref().map(|stalled| stalled.at)) => {
+                    if let Err(error) = self.try_stalled() {
+                        return End::Protocol(error);
+                    }
                 }
                 Some(push) = pushes.recv() => {
                     self.outbox.push_one_way(self.encoding, push.opaque, push.request);
@@ -206,15 +233,34 @@ impl Connection {
 
     /// Serves all whole frames that have come, as far as the load allows.
     fn take_frames(&mut self) -> Result<(), FrameError> {
-        while self.load() < IN_FLIGHT_BYTES_MAX
+        while self.stalled.is_none()
+            && self.load() < IN_FLIGHT_BYTES_MAX
             && let Some(frame) = frame::decode(&mut self.input)?
         {
-            self.serve_frame(&frame)?;
+            self.serve_frame(&frame, None)?;
         }
         Ok(())
     }
 
-    fn serve_frame(&mut self, frame: &Frame) -> Result<(), FrameError> {
+    fn try_stalled(&mut self) -> Result<(), FrameError> {
+        match self.stalled.take() {
+            Some(Stalled { frame, patience, .. }) => self.serve_frame(&frame, Some(patience)),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps a request to try it again; false if it has had its tries.
+    fn stall(&mut self, frame: &Frame, patience: Option<Patience>) -> bool {
+        let mut patience = patience.unwrap_or_else(|| {
+            Counters::count(&self.broker.counters.stalls);
+            Patience::begin()
+        });
+        let next = patience.next_try();
+        self.stalled = next.map(|at| Stalled { frame: frame.clone(), patience, at });
+        next.is_some()
+    }
+
+    fn serve_frame(&mut self, frame: &Frame, patience: Option<Patience>) -> Result<(), FrameError> {
         let header = Header::parse(frame)?;
         self.encoding = frame.encoding;
         if header.is_response() {
@@ -226,6 +272,7 @@ impl Connection {
         let reply = catch_unwind(AssertUnwindSafe(|| dispatch::handle(&self.broker, &self.peer, &request)))
             .unwrap_or_else(|_| Reply::Now(panicked(&self.broker.counters.panics)));
         match reply {
+            Reply::Now(response) if response.not_yet && self.stall(frame, patience) => {}
             Reply::Now(_) if one_way => {}
             Reply::Now(response) => self.outbox.push_response(frame.encoding, opaque, response),
             Reply::Later(answer) => {

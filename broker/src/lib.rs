@@ -24,6 +24,7 @@ mod namesrv;
 mod offsets;
 mod orderly;
 pub mod outgoing;
+mod patience;
 pub mod peer;
 mod pull;
 pub mod remoting;

@@ -25,6 +25,7 @@ fn open(config: &Config, store_host: SocketAddrV4, holds: Arc<Holds>) -> Result<
         retention_bytes: config.retention_bytes,
         near_horizon_ms: config.near_horizon_ms,
         message_bytes_max: config.message_bytes_max,
+        wait_for_space: false,     // the runtime's threads must not block
         auto_create_topics: false, // the broker decides, by RocketMQ's rules
         level_delays_ms: config.level_delays_ms.clone(),
         attempts_max: config.attempts_max,

@@ -103,7 +103,10 @@ pub(crate) fn misdirected(broker: &Arc<Broker>, peer: &Peer, request: &Request<'
         return Err(Response::unsupported(codes::CONSUMER_SEND_MSG_BACK));
     }
     let doubt = |answer: Response| {
-        if answer.code == 0 { answer } else { Response::unsupported(codes::CONSUMER_SEND_MSG_BACK) }
+        if answer.code == 0 || answer.not_yet {
+            return answer;
+        }
+        Response::unsupported(codes::CONSUMER_SEND_MSG_BACK)
     };
     match consume_failed(broker, None, request) {
         Ok(Reply::Now(answer)) => Ok(Reply::Now(doubt(answer))),

@@ -20,11 +20,13 @@ use mainspring::{
         properties,
     },
 };
+use tokio::time::sleep_until;
 
 use crate::{
     broker::{Broker, when_decided},
     names, offsets,
     outgoing::{self, Due, Keys, Prepared},
+    patience::Patience,
     peer::Peer,
     remoting::{
         Handled, Reply, Request, Response, Value,
@@ -110,22 +112,29 @@ pub(crate) fn handle(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'
         let text = format!("the topic {topic} belongs to the system; sending to it is not allowed");
         return Err(Response::refuse(response::NO_PERMISSION, text));
     }
-    let send = read(broker, peer, request, names)?;
+    let mut send = read(broker, peer, request, names)?;
     if let Some(config) = broker.store.topic(&send.topic) {
-        return store(broker, send, &config);
+        return store(broker, &mut send, &config);
     }
     let default = fields.get(names.default_topic).unwrap_or(names::DEFAULT_TOPIC);
     let queues = fields.number(names.default_queues)?.unwrap_or(4);
     let plan = topics::plan(broker, &send.topic, default, queues)?;
     let broker = Arc::clone(broker);
     Ok(Reply::later(async move {
-        let stored = match broker.ensure_topic(plan).await {
-            Ok(config) => store(&broker, send, &config),
-            Err(refusal) => Err(refusal),
+        let config = match broker.ensure_topic(plan).await {
+            Ok(config) => config,
+            Err(refusal) => return refusal,
         };
-        match stored {
-            Ok(Reply::Now(answer)) | Err(answer) => answer,
-            Ok(Reply::Later(answer)) => answer.await,
+        let mut patience = Patience::begin();
+        loop {
+            match store(&broker, &mut send, &config) {
+                Err(refusal) if refusal.not_yet => match patience.next_try() {
+                    Some(at) => sleep_until(at).await,
+                    None => return refusal,
+                },
+                Ok(Reply::Now(answer)) | Err(answer) => return answer,
+                Ok(Reply::Later(answer)) => return answer.await,
+            }
         }
     }))
 }
@@ -233,8 +242,8 @@ fn read_batch(
     Ok(messages)
 }
 
-/// Appends a send to a topic that exists.
-fn store(broker: &Arc<Broker>, send: Send, config: &TopicConfig) -> Handled {
+/// Appends a send to a topic that exists. One that is not appended yet stays whole.
+fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled {
     let queue = choose_queue(send.queue, config)?;
     let draft = |flag, body, properties| Draft {
         topic: &send.topic,
@@ -255,13 +264,14 @@ fn store(broker: &Arc<Broker>, send: Send, config: &TopicConfig) -> Handled {
             let due_ms = match prepared.due {
                 Due::Now => {
                     let pending = broker.store.append_draft(&draft, wait)?;
-                    return Ok(answer(broker, pending, send.transaction_id, one_ack));
+                    return Ok(answer(broker, pending, send.transaction_id.take(), one_ack));
                 }
                 Due::Level(level) => broker.store.level_due_ms(level),
                 Due::At(at) => at,
             };
             let pending = broker.store.schedule_draft(&draft, due_ms, wait)?;
-            Ok(answer(broker, pending, send.transaction_id, move |broker, at| scheduled(broker, queue, at)))
+            let fields = move |broker: &Broker, at| scheduled(broker, queue, at);
+            Ok(answer(broker, pending, send.transaction_id.take(), fields))
         }
         Content::Many(messages) => {
             let wait = wait(broker, messages.iter().any(|(_, _, prepared)| prepared.wait));
@@ -270,7 +280,7 @@ fn store(broker: &Arc<Broker>, send: Send, config: &TopicConfig) -> Handled {
                 .map(|(flag, body, prepared)| draft(*flag, &body[..], &prepared.text))
                 .collect();
             let pending = broker.store.append_batch(&drafts, wait)?;
-            Ok(answer(broker, pending, send.transaction_id, many_acks))
+            Ok(answer(broker, pending, send.transaction_id.take(), many_acks))
         }
     }
 }

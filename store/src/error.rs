@@ -14,6 +14,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum ErrorKind {
     /// Too much is under way; try again soon. Nothing was written.
     Busy,
+    /// Space on the medium is being prepared; try again in a moment. Nothing was written. Only where
+    /// [`Options::wait_for_space`](crate::Options::wait_for_space) is off.
+    Preparing,
     /// No space is left on the medium; try again once there is. Nothing was written.
     Full,
     /// The caller's argument is not acceptable. Nothing was written.
@@ -88,7 +91,7 @@ impl Error {
     /// Whether the same call may succeed later without anybody doing something.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Busy | ErrorKind::Full)
+        matches!(self.0.kind, ErrorKind::Busy | ErrorKind::Preparing | ErrorKind::Full)
     }
 }
 

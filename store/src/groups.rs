@@ -51,7 +51,7 @@ impl Store {
     pub fn commit_offset(&self, group: &str, topic: &str, queue: u32, offset: u64) -> Result<Pending<()>> {
         let op = Op::Offset { group, topic, queue, offset };
         let (kind, payload) = op.payload();
-        let end = self.core().append(Wait::Appended, &mut [OpDraft::Plain(kind, &payload)])?.end;
+        let end = self.core().submit(Wait::Appended, &mut [OpDraft::Plain(kind, &payload)])?.end;
         Ok(self.pending(Wait::Appended, end, ()))
     }
 
@@ -130,7 +130,7 @@ impl Store {
             Op::Offset { group: failure.group, topic, queue, offset }.payload().1
         });
         ops.extend(progress.iter().map(|payload| OpDraft::Plain(OpKind::Offset, payload)));
-        let end = self.core().append(Wait::Committed, &mut ops)?.end;
+        let end = self.core().submit(Wait::Committed, &mut ops)?.end;
         let outcome = if dead { Failed::DeadLetter } else { Failed::Again(due_ms) };
         Ok(self.pending(Wait::Committed, end, outcome))
     }

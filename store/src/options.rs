@@ -46,6 +46,10 @@ pub struct Options {
     pub near_horizon_ms: u64,
     /// Bytes preallocated so that timers fire while the disk is full. Default: 32 MiB. 0: none.
     pub fire_reserve_bytes: u64,
+    /// Whether an append waits, on its caller's thread, for space that is being prepared. Default: yes. Else whatever
+    /// gives a [`Pending`](crate::Pending) is refused as [`Preparing`](ErrorKind::Preparing) at once, for callers that
+    /// must not block; what waits to be committed by itself waits for space as well.
+    pub wait_for_space: bool,
     /// Whether a first message creates its topic. Default: yes.
     pub auto_create_topics: bool,
     /// Queues of a topic that is created so, from 1 to 1024. Default: 4.
@@ -93,6 +97,7 @@ impl Default for Options {
             retention_bytes: None,
             near_horizon_ms: 10 * 60 * 1000,
             fire_reserve_bytes: 32 << 20,
+            wait_for_space: true,
             auto_create_topics: true,
             default_queues: 4,
             level_delays_ms: LEVELS_S.iter().map(|s| s * 1000).collect(),

@@ -165,7 +165,7 @@ impl Store {
     /// store's commit rule and visible to consumers. Dropping the wait cancels nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] and [`ErrorKind::Full`] may be tried again; [`ErrorKind::Invalid`] and
+    /// [`ErrorKind::Busy`], [`ErrorKind::Preparing`] and [`ErrorKind::Full`] may be tried again; [`ErrorKind::Invalid`] and
     /// [`ErrorKind::TooLarge`] name the field; [`ErrorKind::Poisoned`], [`ErrorKind::ReadOnly`] and
     /// [`ErrorKind::Closed`] need a reopen. Nothing was written in any of these cases.
     pub fn append(&self, message: Message) -> Result<Pending<Ack>> {
@@ -201,11 +201,11 @@ impl Store {
         op: &mut [OpDraft<'_>; 1],
         wait: Wait,
     ) -> Result<(Placement, Offset)> {
-        let mut done = self.core().append(wait, op);
+        let mut done = self.core().submit(wait, op);
         if self.may_create(&done) {
             if self.has_topic(topic) {
                 // Another one created it meanwhile.
-                done = self.core().append(wait, op);
+                done = self.core().submit(wait, op);
                 return Ok((placement(&op[0]), done?.end));
             }
             let config = TopicConfig::new(topic, self.core().options.default_queues);
@@ -213,7 +213,7 @@ impl Store {
             let [message] = op;
             let message = std::mem::replace(message, OpDraft::Plain(OpKind::Topic, &[]));
             let mut ops = [OpDraft::Topic(topic, config.write_queues, &payload), message];
-            let end = self.core().append(wait, &mut ops)?.end;
+            let end = self.core().submit(wait, &mut ops)?.end;
             return Ok((placement(&ops[1]), end));
         }
         Ok((placement(&op[0]), done?.end))
@@ -234,7 +234,7 @@ impl Store {
             let (record, queue) = (self.prepare(draft)?, choice(draft, None));
             ops.push(OpDraft::Append(RecordDraft { record, queue, placed: Placement::default() }));
         }
-        let mut done = self.core().append(wait, &mut ops);
+        let mut done = self.core().submit(wait, &mut ops);
         let mut configs = Vec::new();
         if self.may_create(&done) {
             let names: BTreeSet<&str> = drafts.iter().map(|d| d.topic).collect();
@@ -242,7 +242,7 @@ impl Store {
             let missing = names.into_iter().filter(|name| !self.has_topic(name));
             configs.extend(missing.map(|name| (name, topic_payload(&TopicConfig::new(name, queues)))));
             ops.splice(..0, configs.iter().map(|(name, payload)| OpDraft::Topic(name, queues, payload)));
-            done = self.core().append(wait, &mut ops);
+            done = self.core().submit(wait, &mut ops);
         }
         let end = done?.end;
         let appended = ops.iter().filter(|op| matches!(op, OpDraft::Append(_)));

@@ -94,7 +94,7 @@ impl Store {
         }
         let (kind, payload) = Op::Cancel { due_ms: handle.due_ms, schedule: handle.schedule }.payload();
         let mut cancels = core.cancels.lock();
-        let done = core.append(Wait::Committed, &mut [OpDraft::Plain(kind, &payload)])?;
+        let done = core.submit(Wait::Committed, &mut [OpDraft::Plain(kind, &payload)])?;
         cancels.insert(done.at, None);
         drop(cancels);
         let pending = self.pending(Wait::Committed, done.end, Cancel::NotFound);

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use backends::MemoryBackend;
 use mainspring::{
-    Cancel, CommitRule, Handle, ManualClock, Message, Options, ReadRequest, ReadStatus, Store, TagFilter,
+    Cancel, CommitRule, ErrorKind, Handle, ManualClock, Message, Options, ReadRequest, ReadStatus, Store,
+    TagFilter,
 };
 
 fn options() -> Options {
@@ -151,4 +152,35 @@ fn a_burst_of_timers_fires_also_where_a_segment_is_small() {
     store.step();
     let stats = store.stats();
     assert_eq!((stats.fires, stats.timers_pending), (100, 0));
+}
+
+/// Who must not block is refused while space is prepared, and once there is none; nothing is written by either.
+#[test]
+fn an_append_that_does_not_wait_is_told_that_space_is_being_prepared() {
+    let options = Options { wait_for_space: false, commit: CommitRule::Appended, ..options() };
+    let backend = Arc::new(MemoryBackend::with_capacity(400 << 10));
+    let store = Store::open_on(backend, Arc::new(ManualClock::new(1_000_000)), options).unwrap();
+    let (mut appended, mut prepared) = (0, 0);
+    for _ in 0..1_000 {
+        match store.append(Message::new("orders", vec![1; 8 << 10])) {
+            Ok(pending) => {
+                assert_eq!(pending.peek().unwrap().queue_offset, appended);
+                appended += 1;
+            }
+            Err(error) if error.kind() == ErrorKind::Preparing => {
+                assert!(error.is_retryable());
+                prepared += 1;
+                store.step();
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+                break;
+            }
+        }
+    }
+    assert!(appended > 20 && prepared > 2, "{appended} appended, {prepared} times prepared");
+    let again = store.append(Message::new("orders", vec![1; 8 << 10])).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Full);
+    store.step();
+    assert_eq!(store.queue_range("orders", 0), Some(0..appended));
 }

@@ -125,6 +125,8 @@ pub struct Response {
     pub fields: Vec<(&'static str, Value)>,
     /// Body.
     pub body: Body,
+    /// Nothing was done: space is being prepared, and the same request can be served in a moment.
+    pub not_yet: bool,
 }
 
 impl Response {
@@ -167,7 +169,7 @@ impl Response {
 impl From<Error> for Response {
     fn from(error: Error) -> Self {
         let code = match error.kind() {
-            ErrorKind::Busy => response::SYSTEM_BUSY,
+            ErrorKind::Busy | ErrorKind::Preparing => response::SYSTEM_BUSY,
             ErrorKind::Full | ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::ReadOnly => {
                 response::SERVICE_NOT_AVAILABLE
             }
@@ -175,7 +177,8 @@ impl From<Error> for Response {
             ErrorKind::NotFound => response::TOPIC_NOT_EXIST,
             _ => response::SYSTEM_ERROR,
         };
-        Self::refuse(code, error.to_string())
+        let not_yet = error.kind() == ErrorKind::Preparing;
+        Self { not_yet, ..Self::refuse(code, error.to_string()) }
     }
 }
 

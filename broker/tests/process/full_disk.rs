@@ -6,6 +6,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -165,5 +166,42 @@ fn timers_fire_on_time_while_the_disk_is_full() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(client.pull("D", 0).len(), 1);
+    served.stop();
+}
+
+/// Many who send to a full disk and are refused keep nobody else from an answer.
+#[test]
+fn others_are_served_while_sends_are_refused() {
+    let dir = tempdir().unwrap();
+    let Some(_mount) = Mount::tmpfs(dir.path(), "size=24m") else {
+        eprintln!("SKIPPED: this user may not mount, so there is no full disk to try");
+        return;
+    };
+    let served = Served::start(&dir.path().join("data"), &["--segment-bytes", "4MiB"]);
+    let mut other = served.client();
+    assert_eq!(other.put("T", b"first").code, 0);
+    assert!(!other.pull("T", 0).is_empty());
+    let filler = dir.path().join("filler");
+    fill(&filler);
+    assert_eq!(send_until_refused(&mut other, &mut BTreeSet::new(), 64 << 10).0, 14);
+    let done = AtomicBool::new(false);
+    let refused: usize = std::thread::scope(|scope| {
+        let send = || {
+            let (mut client, mut refused) = (served.client(), 0);
+            while !done.load(Ordering::Relaxed) {
+                refused += usize::from(client.put("T", &vec![b'.'; 64 << 10]).code == 14);
+            }
+            refused
+        };
+        let senders: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
+        for _ in 0..200 {
+            assert_eq!(other.end("T"), other.end("T"));
+            assert!(!other.pull("T", 0).is_empty());
+        }
+        done.store(true, Ordering::Relaxed);
+        senders.into_iter().map(|sender| sender.join().unwrap()).sum()
+    });
+    assert!(refused > 0, "nobody was refused");
+    fs::remove_file(&filler).unwrap();
     served.stop();
 }

@@ -6,4 +6,5 @@ mod codes;
 mod connections;
 mod consumption;
 mod paced;
+mod stalls;
 mod support;

@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use backends::Backend;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::clock::Clock;
 use crate::commitlog::{Cursors, Log};
@@ -120,42 +120,84 @@ impl Core {
     pub(crate) fn append(&self, wait: Wait, ops: &mut [OpDraft<'_>]) -> Result<Appended> {
         let mut tried = false;
         loop {
-            // A reading costs a third of a small append; the engine thread takes one at every nap.
-            let now = (!self.engine.is_held()).then(|| self.clock.now());
-            let mut appender = self.appender.lock();
-            let need = match appender.append(now, wait, ops) {
-                Ok(appended) => {
-                    if wait == Wait::Flushed && self.options.commit == CommitRule::Appended {
-                        appender.want_flush();
-                    }
-                    let urgent = appender.is_flush_urgent();
-                    drop(appender);
-                    if urgent {
-                        self.flusher.raise();
-                    }
-                    self.appended();
-                    return Ok(appended);
-                }
-                Err(Need::Refused(error)) => {
-                    if appender.is_flush_urgent() {
-                        self.flusher.raise();
-                    }
-                    return Err(error);
-                }
-                Err(need) => need,
+            let (need, appender) = match self.try_append(wait, ops) {
+                Err((Need::Refused(error), _)) => return Err(error),
+                Err(lacking) => lacking,
+                Ok(appended) => return Ok(appended),
             };
             if tried && appender.is_full() {
-                let text =
-                    format!("no space is left at {}; free some and try again", self.backend.describe());
-                return Err(Error::new(ErrorKind::Full, text));
+                return Err(self.no_space());
             }
-            let mut actions = Vec::new();
-            appender.requests(Some(&need), true, &mut actions);
-            drop(appender);
-            self.enqueue(actions);
+            self.ask(&need, true, appender);
             self.wait_for_space(tried)?;
             tried = true;
         }
+    }
+
+    /// Appends one frame for a caller who may not want to wait for space.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); [`ErrorKind::Preparing`] by [`Options::wait_for_space`].
+    #[inline]
+    pub(crate) fn submit(&self, wait: Wait, ops: &mut [OpDraft<'_>]) -> Result<Appended> {
+        if self.options.wait_for_space {
+            return self.append(wait, ops);
+        }
+        let (need, appender) = match self.try_append(wait, ops) {
+            Err((Need::Refused(error), _)) => return Err(error),
+            Err(lacking) => lacking,
+            Ok(appended) => return Ok(appended),
+        };
+        // A full medium is asked now and then by those who come, and refuses them meanwhile.
+        let full = appender.is_full();
+        self.ask(&need, false, appender);
+        self.engine.raise();
+        Err(if full { self.no_space() } else { Error::new(ErrorKind::Preparing, "space is being prepared") })
+    }
+
+    /// Appends one frame if there is room; else gives the appender back, so that what it lacks can be asked for.
+    #[inline]
+    fn try_append(
+        &self,
+        wait: Wait,
+        ops: &mut [OpDraft<'_>],
+    ) -> std::result::Result<Appended, (Need, MutexGuard<'_, Appender>)> {
+        // A reading costs a third of a small append; the engine thread takes one at every nap.
+        let now = (!self.engine.is_held()).then(|| self.clock.now());
+        let mut appender = self.appender.lock();
+        match appender.append(now, wait, ops) {
+            Ok(appended) => {
+                if wait == Wait::Flushed && self.options.commit == CommitRule::Appended {
+                    appender.want_flush();
+                }
+                let urgent = appender.is_flush_urgent();
+                drop(appender);
+                if urgent {
+                    self.flusher.raise();
+                }
+                self.appended();
+                Ok(appended)
+            }
+            Err(need) => {
+                if appender.is_flush_urgent() {
+                    self.flusher.raise();
+                }
+                Err((need, appender))
+            }
+        }
+    }
+
+    /// Asks for what an append lacks; whoever waits for it himself is heard at once also on a full medium.
+    fn ask(&self, need: &Need, waits: bool, mut appender: MutexGuard<'_, Appender>) {
+        let mut actions = Vec::new();
+        appender.requests(Some(need), waits, &mut actions);
+        drop(appender);
+        self.enqueue(actions);
+    }
+
+    fn no_space(&self) -> Error {
+        let text = format!("no space is left at {}; free some and try again", self.backend.describe());
+        Error::new(ErrorKind::Full, text)
     }
 
     /// Somebody has to look at the new tail.

@@ -12,7 +12,7 @@ use crate::{
     journal::{ATTEMPTS_MAX, Failed},
     load::{self, CONNECTIONS, IN_FLIGHT, Shared},
     now_ms, pause,
-    process::{self, Broker, Setup},
+    process::{self, Broker, Files, Setup},
     readback,
     table::{self, Row},
     wire::{Client, wrong},
@@ -33,6 +33,8 @@ const GRACE_CONTROL_MS: u64 = 2_000;
 const STALL_MAX_MS: u64 = 60_000;
 /// Up to so many records, every read-back starts at offset 0; beyond, every fifth does.
 const FULL_MAX: usize = 150_000;
+/// Most kills beyond those asked for, until segments were trimmed.
+const TRIM_KILLS_MAX: u32 = 50;
 /// Every so many kills a read-back starts at offset 0 in any case.
 const FULL_EVERY: u32 = 5;
 
@@ -41,6 +43,8 @@ const FULL_EVERY: u32 = 5;
 pub(crate) enum Until {
     /// All kills, then everything that is pending.
     Done,
+    /// The same, and on until segments were trimmed.
+    Trimmed,
     /// Until something is wrong.
     Fault,
 }
@@ -80,8 +84,10 @@ pub(crate) struct Totals {
     pub(crate) unknown: u64,
     /// Retries and dead letters that were asked for.
     pub(crate) retries: [usize; 2],
-    /// Files of the store at the end: segments, index files, bases, due buckets.
-    pub(crate) files: [usize; 4],
+    /// Files of the store at the kills.
+    pub(crate) files: Files,
+    /// Kills.
+    pub(crate) kills: u32,
 }
 
 impl Campaign {
@@ -91,11 +97,12 @@ impl Campaign {
     ///
     /// If it does not start.
     pub(crate) fn start(setup: Setup, dir: &std::path::Path, seed: u64) -> io::Result<Self> {
+        let retention_ms = setup.retention_ms;
         let mut broker = Broker::new(setup, dir)?;
         broker.spawn()?;
         process::prepare(&mut broker.ready()?)?;
         let chance = Chance::new(seed, 0);
-        let checker = Checker::default();
+        let checker = Checker::new(retention_ms);
         Ok(Self {
             checker,
             broker,
@@ -125,15 +132,18 @@ impl Campaign {
             self.grace_ms = GRACE_CONTROL_MS;
         }
         println!("{}", table::HEAD);
-        for kill in 1..=kills {
+        for kill in 1.. {
             let row = self.once(kill)?;
             println!("{row}");
             totals.add(&row, self.checker.faults);
-            if until == Until::Fault && self.checker.faults.total() > 0 {
+            totals.files = self.broker.files()?;
+            let trims = until != Until::Trimmed || totals.files.trimmed > 0 || kill >= kills + TRIM_KILLS_MAX;
+            let found = until == Until::Fault && self.checker.faults.total() > 0;
+            if found || (kill >= kills && trims) {
                 break;
             }
         }
-        if until == Until::Done {
+        if until != Until::Fault {
             self.drain()?;
         }
         let now_ms = now_ms();
@@ -142,12 +152,12 @@ impl Campaign {
         totals.faults = self.checker.faults;
         let dead = self.checker.journal.retries.keys().filter(|(_, times)| *times > ATTEMPTS_MAX).count();
         totals.retries = [self.checker.journal.retries.len() - dead, dead];
-        totals.files = self.broker.files()?;
         totals.unknown = self.checker.journal.unknown;
         Ok(totals)
     }
 
     fn once(&mut self, kill: u32) -> io::Result<Row> {
+        let began_ms = elapsed_ms();
         let mut row = self.load()?;
         row.kill = kill;
         if let Some(harm) = self.harm {
@@ -172,7 +182,21 @@ impl Campaign {
         row.standing = self.checker.standing(by_ms, up_ms);
         row.fired = self.checker.fired;
         row.faults = self.checker.faults;
+        self.check_pace(elapsed_ms() - began_ms)?;
         Ok(row)
+    }
+
+    /// What the broker may trim must have been read and failed by then, or the checker cannot tell it from a loss.
+    fn check_pace(&self, took_ms: u64) -> io::Result<()> {
+        let took_ms = i64::try_from(took_ms).unwrap_or(i64::MAX);
+        match self.checker.retention_ms {
+            Some(retention_ms) if took_ms > retention_ms / 2 => {
+                let text =
+                    format!("a round took {took_ms} ms, too long for a retention of {retention_ms} ms");
+                Err(wrong(text))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Runs the load until the kill, and takes down what came of it.
@@ -262,15 +286,20 @@ impl Campaign {
 }
 
 impl Totals {
-    /// Whether the load was what a campaign has to survive: else it says nothing.
-    pub(crate) fn is_telling(&self) -> bool {
+    /// Whether the load was what a campaign has to survive, and made the store do what it was to do: else it says
+    /// nothing.
+    pub(crate) fn is_telling(&self, trims: bool) -> bool {
         let [fired, pending, _] = self.timers;
         let flight = IN_FLIGHT as u64;
-        self.in_flight_min >= flight && self.acknowledged_min >= ACKNOWLEDGED_MIN && fired > 0 && pending > 0
+        let Files { indexes, trimmed, bases, buckets, .. } = self.files;
+        let loaded = self.in_flight_min >= flight && self.acknowledged_min >= ACKNOWLEDGED_MIN;
+        let rolled = indexes > 0 && bases > 0 && buckets > 0;
+        loaded && fired > 0 && pending > 0 && rolled && (trimmed > 0) == trims
     }
 
     fn add(&mut self, row: &Row, faults: Faults) {
         self.row = *row;
+        self.kills = row.kill;
         self.faults = faults;
         self.again += row.again;
         self.in_flight_min = self.in_flight_min.min(row.in_flight);

@@ -40,6 +40,7 @@ struct Slot {
     queue_offset: u64,
     /// Of all bytes of the record.
     hash: u64,
+    store_ms: i64,
 }
 
 /// What must never happen, counted over a whole campaign.
@@ -98,8 +99,12 @@ pub(crate) struct Checker {
     /// Messages and retries that were read for the first time and whose consumption is to fail. A consumer fails what
     /// it was given; what is acknowledged as appended need not be readable at once.
     pub(crate) to_fail: Vec<Failed>,
+    /// Age from which the broker may trim what was read, milliseconds; it may trim nothing where this is absent.
+    pub(crate) retention_ms: Option<i64>,
     kill_ms: i64,
     slots: BTreeMap<QueueName, Vec<Slot>>,
+    /// Where queues begin that were trimmed.
+    starts: BTreeMap<QueueName, u64>,
     /// When each was stored.
     found: HashMap<Identity, i64>,
     lost: BTreeSet<Identity>,
@@ -107,6 +112,12 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
+    /// Compares with a broker that trims after this age, milliseconds, or never.
+    #[must_use]
+    pub(crate) fn new(retention_ms: Option<i64>) -> Self {
+        Self { retention_ms, ..Self::default() }
+    }
+
     /// Begins the read-back after a kill.
     pub(crate) fn begin(&mut self, kill_ms: i64) {
         self.kill_ms = kill_ms;
@@ -122,7 +133,8 @@ impl Checker {
     /// Behind the last record that was read of a queue.
     #[must_use]
     pub(crate) fn end_of(&self, queue: &QueueName) -> u64 {
-        self.slots.get(queue).and_then(|slots| slots.last()).map_or(0, |slot| slot.queue_offset + 1)
+        let start = self.starts.get(queue).copied().unwrap_or(0);
+        self.slots.get(queue).and_then(|slots| slots.last()).map_or(start, |slot| slot.queue_offset + 1)
     }
 
     /// How many records were read of a queue.
@@ -157,11 +169,27 @@ impl Checker {
         self.find(format!("lost: {by} records of {queue:?} were read before and are gone"));
     }
 
+    /// A queue now begins at `start`: judges what is gone, and gives how many records of it were read before.
+    pub(crate) fn trimmed(&mut self, queue: &QueueName, start: u64, seen_ms: i64) -> usize {
+        self.starts.insert(queue.clone(), start);
+        let slots = self.slots.entry(queue.clone()).or_default();
+        let gone: Vec<Slot> =
+            slots.drain(..slots.partition_point(|slot| slot.queue_offset < start)).collect();
+        let may_go = |slot: &&Slot| self.retention_ms.is_some_and(|age_ms| slot.store_ms + age_ms <= seen_ms);
+        let young = gone.len() - gone.iter().filter(may_go).count();
+        if young > 0 {
+            self.faults.lost += young as u64;
+            self.find(format!("lost: {young} records of {queue:?} below {start} were trimmed too early"));
+        }
+        gone.len()
+    }
+
     /// Looks at one record of a queue. True if the same was read there before.
     pub(crate) fn observe(&mut self, queue: &QueueName, record: &Record, seen_ms: i64) -> bool {
         let mut hasher = DefaultHasher::new();
         record.bytes.hash(&mut hasher);
-        let slot = Slot { queue_offset: record.queue_offset, hash: hasher.finish() };
+        let (queue_offset, store_ms) = (record.queue_offset, record.store_ms);
+        let slot = Slot { queue_offset, hash: hasher.finish(), store_ms };
         let slots = self.slots.entry(queue.clone()).or_default();
         let at = slots.partition_point(|known| known.queue_offset < slot.queue_offset);
         if let Some(known) = slots.get(at).copied().filter(|known| known.queue_offset == slot.queue_offset) {

@@ -37,7 +37,14 @@ pub(crate) fn all(program: &Path, planted: &Path, seed: u64) -> io::Result<bool>
         // Digests at segments' ends show the store itself that timers came back, and it does not open. To see whether
         // the checker sees it too, that control gets one long segment; the others get many short ones.
         let segment_bytes = if planted == Some("FiresTwice") { "64MiB" } else { "128KiB" };
-        Setup { program: program.to_owned(), commit, segment_bytes: segment_bytes.to_owned(), planted, hurry }
+        Setup {
+            program: program.to_owned(),
+            commit,
+            segment_bytes: segment_bytes.to_owned(),
+            retention_ms: None,
+            planted,
+            hurry,
+        }
     };
     let controls = [
         Control {

@@ -1,6 +1,7 @@
 //! The broker as a child process: started, asked, killed.
 
 use std::{
+    collections::BTreeSet,
     fs::{File, OpenOptions},
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -21,6 +22,9 @@ use crate::{
 /// Longest wait until a started broker answers, milliseconds.
 const START_MAX_MS: u64 = 120_000;
 
+/// Timers due later than this when their segment ends go to a bucket, milliseconds: most of the longer delays.
+const NEAR_HORIZON_MS: i64 = 1_000;
+
 /// What is run, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
@@ -30,6 +34,8 @@ pub(crate) struct Setup {
     pub(crate) commit: &'static str,
     /// As `--segment-bytes` takes it.
     pub(crate) segment_bytes: String,
+    /// Age from which the broker trims, milliseconds; never where absent.
+    pub(crate) retention_ms: Option<i64>,
     /// A known bug to run with.
     pub(crate) planted: Option<&'static str>,
     /// Divides the delays of the levels without telling the checker: 1, but for the control.
@@ -43,6 +49,22 @@ pub(crate) struct Broker {
     dir: PathBuf,
     listen: [SocketAddr; 2],
     child: Option<Child>,
+    seen: BTreeSet<String>,
+}
+
+/// Files of the store that lay there at some kill.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// Segments of the log, those that were prepared and never used included.
+    pub(crate) segments: usize,
+    /// Index files: one for each segment that was rolled over.
+    pub(crate) indexes: usize,
+    /// Of these, below the oldest that is left: trimmed, and their segments with them.
+    pub(crate) trimmed: usize,
+    /// Bases.
+    pub(crate) bases: usize,
+    /// Buckets of timers.
+    pub(crate) buckets: usize,
 }
 
 impl Broker {
@@ -56,7 +78,7 @@ impl Broker {
         let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let held = [any()?, any()?];
         let listen = [held[0].local_addr()?, held[1].local_addr()?];
-        Ok(Self { setup, dir: dir.to_owned(), listen, child: None })
+        Ok(Self { setup, dir: dir.to_owned(), listen, child: None, seen: BTreeSet::new() })
     }
 
     /// Where it answers.
@@ -71,20 +93,27 @@ impl Broker {
         self.dir.join("data")
     }
 
-    /// How many segments, index files, bases and due buckets the store has.
+    /// Counts the files that lay there at any kill until now.
     ///
     /// # Errors
     ///
     /// The operating system's.
-    pub(crate) fn files(&self) -> io::Result<[usize; 4]> {
-        let mut counts = [0; 4];
-        for entry in std::fs::read_dir(self.data())? {
-            let name = entry?.file_name();
-            let kinds =
-                ["log-", "idx-", "base-", "due-"].map(|kind| name.to_string_lossy().starts_with(kind));
-            counts.iter_mut().zip(kinds).for_each(|(count, is)| *count += usize::from(is));
-        }
-        Ok(counts)
+    pub(crate) fn files(&self) -> io::Result<Files> {
+        let now = self.names()?;
+        let oldest = now.iter().find(|name| name.starts_with("idx-"));
+        let of = |kind: &'static str| self.seen.iter().filter(move |name| name.starts_with(kind));
+        Ok(Files {
+            segments: of("log-").count(),
+            indexes: of("idx-").count(),
+            trimmed: of("idx-").filter(|name| oldest.is_some_and(|oldest| *name < oldest)).count(),
+            bases: of("base-").count(),
+            buckets: of("due-").count(),
+        })
+    }
+
+    fn names(&self) -> io::Result<BTreeSet<String>> {
+        let entries = std::fs::read_dir(self.data())?;
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 
     /// Starts it and waits for nothing.
@@ -95,6 +124,7 @@ impl Broker {
     pub(crate) fn spawn(&mut self) -> io::Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         let levels: Vec<String> = LEVELS_MS.iter().map(|ms| format!("{}ms", ms / self.setup.hurry)).collect();
+        let retention = self.setup.retention_ms.map_or(String::from("none"), |ms| format!("{ms}ms"));
         let mut command = Command::new(&self.setup.program);
         command
             .arg("serve")
@@ -105,6 +135,7 @@ impl Broker {
             .args(["--commit", self.setup.commit, "--segment-bytes", &self.setup.segment_bytes])
             .args(["--max-message-bytes", "16KiB", "--delay-levels", &levels.join(" ")])
             .args(["--max-attempts", &ATTEMPTS_MAX.to_string()])
+            .args(["--retention", &retention, "--near-horizon", &format!("{NEAR_HORIZON_MS}ms")])
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -162,6 +193,7 @@ impl Broker {
         if let Some(mut child) = self.child.take() {
             child.kill()?; // SIGKILL on Unix
             child.wait()?;
+            self.seen.extend(self.names()?);
         }
         Ok(())
     }

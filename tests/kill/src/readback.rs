@@ -38,7 +38,8 @@ pub(crate) fn messages(client: &mut Client, checker: &mut Checker, from_zero: bo
     Ok(())
 }
 
-/// Reads a queue from an offset on and gives how many records were known; nothing where the offset is beyond the end.
+/// Reads a queue from an offset on and gives how many records were known, those that were trimmed included; nothing
+/// where the offset is beyond the end.
 fn read(
     client: &mut Client,
     checker: &mut Checker,
@@ -70,6 +71,11 @@ fn read(
                 continue;
             }
             response::PULL_NOT_FOUND | response::TOPIC_NOT_EXIST => return Ok(Some(known)),
+            response::PULL_OFFSET_MOVED if answer.number("nextBeginOffset")? > next => {
+                next = answer.number("nextBeginOffset")?;
+                known += checker.trimmed(queue, next, now_ms());
+                continue;
+            }
             response::PULL_OFFSET_MOVED if from > 0 => return Ok(None),
             code => return Err(wrong(format!("pull of {queue:?} at {next}: {code} {}", answer.remark))),
         }

@@ -65,7 +65,8 @@ impl fmt::Display for Row {
 }
 
 /// Prints a campaign's totals.
-pub(crate) fn totals(commit: &str, kills: u32, totals: &Totals) {
+pub(crate) fn totals(commit: &str, totals: &Totals) {
+    let kills = totals.kills;
     let (standing, faults) = (&totals.row.standing, &totals.faults);
     println!(
         "total {commit}: {kills} kills (and {} in the middle of a start): acknowledged {}, found {}, lost {}, \
@@ -85,16 +86,17 @@ pub(crate) fn totals(commit: &str, kills: u32, totals: &Totals) {
     );
     println!(
         "      retries {}, dead letters {}; answers cut off {}, messages of these found {}; restart {} ms on average, {} at most;\n      \
-         files at the end: {} segments, {} index files, {} bases, {} due buckets\n",
+         files at the kills: {} segments, {} index files ({} of them trimmed since), {} bases, {} due buckets\n",
         totals.retries[0],
         totals.retries[1],
         totals.unknown,
         standing.unanswered,
         totals.restart_ms[1] / u64::from(kills.max(1)),
         totals.restart_ms[0],
-        totals.files[0],
-        totals.files[1],
-        totals.files[2],
-        totals.files[3]
+        totals.files.segments,
+        totals.files.indexes,
+        totals.files.trimmed,
+        totals.files.bases,
+        totals.files.buckets
     );
 }

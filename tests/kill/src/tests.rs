@@ -116,6 +116,25 @@ fn what_is_missing_moved_or_changed_is_lost() {
 }
 
 #[test]
+fn what_is_old_enough_may_be_trimmed_and_nothing_else() {
+    let queue = orders();
+    for (retention_ms, lost) in [(None, 2), (Some(1_001), 1), (Some(1_000), 0)] {
+        let mut checker = Checker::new(retention_ms);
+        for id in 1..=3 {
+            send(&mut checker, id, 1, Delay::None, Some(id - 1));
+        }
+        for id in 1..=3 {
+            see(&mut checker, id, id - 1, ANSWERED_MS + i64::try_from(id).unwrap());
+        }
+        assert_eq!(checker.trimmed(&queue, 2, ANSWERED_MS + 1_002), 2);
+        assert_eq!(faults(&mut checker), Faults { lost, ..Faults::default() }, "{:?}", checker.findings);
+        assert_eq!((checker.count_of(&queue), checker.end_of(&queue)), (1, 3));
+        checker.trimmed(&queue, 3, i64::MAX);
+        assert_eq!(checker.end_of(&queue), 3);
+    }
+}
+
+#[test]
 fn a_timer_is_lost_only_once_it_is_owed() {
     let mut checker = Checker::default();
     send(&mut checker, 1, 1, Delay::Ms(5_000), Some(0));

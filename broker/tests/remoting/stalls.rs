@@ -1,0 +1,75 @@
+//! A send for which the store prepares space holds up what follows on its connection, and nobody else.
+
+use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use backends::MemoryBackend;
+use mainspring::{ManualClock, Options, Store, TopicConfig};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    paced::small,
+    support::{Client, Running, any_port, send_fields},
+};
+
+/// More of these than a segment takes.
+const SENDS: u8 = 20;
+
+/// A broker whose store does nothing until a test steps it, and the first send of a connection that stalls.
+async fn stalled() -> (Running, Client) {
+    let clock = Arc::new(ManualClock::new(1_700_000_000_000));
+    let open = move |options| Store::open_on(Arc::new(MemoryBackend::new()), clock, options);
+    let options = Options { wait_for_space: false, ..small() };
+    let running = Running::over(options, any_port(), any_port(), open).await;
+    running.broker.store.put_topic(&TopicConfig::new("T", 1)).unwrap();
+    let mut sender = running.client().await;
+    let fields = send_fields("T", "0", "WAIT\u{1}false\u{2}");
+    for n in 0..SENDS {
+        sender.send(310, &fields, &vec![n; 8 << 10]).await;
+    }
+    let mut other = running.client().await;
+    let until_it_stalls = async {
+        while running.broker.counters.stalls.load(Ordering::Relaxed) == 0 {
+            assert_eq!(other.ask(9999, &[], b"").await.code, 3);
+        }
+    };
+    timeout(Duration::from_secs(20), until_it_stalls).await.unwrap();
+    (running, sender)
+}
+
+/// There is one thread: whoever blocks it while the store prepares space keeps everybody from an answer.
+#[tokio::test]
+async fn others_are_served_meanwhile_and_order_is_kept() {
+    let (running, mut sender) = stalled().await;
+    let mut other = running.client().await;
+    for _ in 0..100 {
+        assert_eq!(other.ask(30, &[("topic", "T"), ("queueId", "0")], b"").await.code, 0);
+        assert_eq!(other.ask(105, &[("topic", "T")], b"").await.code, 0);
+    }
+    for n in 0..i64::from(SENDS) {
+        let answer = loop {
+            tokio::select! {
+                answer = sender.receive() => break answer,
+                () = sleep(Duration::from_millis(1)) => drop(running.broker.store.step()),
+            }
+        };
+        assert_eq!((answer.code, answer.number("queueOffset")), (0, n), "{:?}", answer.remark);
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_send_that_gets_no_space_for_long_is_refused_as_busy() {
+    let (running, mut sender) = stalled().await;
+    tokio::time::pause();
+    let mut kept = 0;
+    for _ in 0..SENDS {
+        let answer = sender.receive().await;
+        assert!(answer.code == 2 || (answer.code == 0 && answer.number("queueOffset") == kept), "{answer:?}");
+        kept += i64::from(answer.code == 0);
+    }
+    assert!((1..i64::from(SENDS)).contains(&kept), "{kept} were kept");
+    running.broker.store.step();
+    let end = sender.ask(30, &[("topic", "T"), ("queueId", "0")], b"").await;
+    assert_eq!(end.number("offset"), kept);
+    running.stop().await;
+}
