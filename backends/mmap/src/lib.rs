@@ -82,10 +82,13 @@ impl MmapBackend {
         options.read(true).write(true).create(true).truncate(true);
         let file = options.open(self.dir.file(file)).map_err(full)?;
         allocate(&file, 0, reserve)?;
-        // Before the pages are populated, which would all be written.
-        rustix::fs::fsync(&file).map_err(|errno| full(errno.into()))?;
+        let bulk = self.dir.bulk.load(Ordering::Relaxed);
+        if bulk || reserve == 0 {
+            // Before the pages are populated, which would all be written. Else preparing them makes the file durable.
+            rustix::fs::fsync(&file).map_err(|errno| full(errno.into()))?;
+        }
         let writer = Region::writable(&file, reserve, capacity, 0)?;
-        prepare(writer.region(), 0..reserve, self.dir.bulk.load(Ordering::Relaxed))?;
+        prepare(writer.region(), 0..reserve, bulk)?;
         Ok((file, writer))
     }
 }
