@@ -192,6 +192,8 @@ impl OwnerClock {
             self.owner_ms = now.wall_ms;
         } else {
             self.held_ms = None;
+            // What half of it leaves over counts the next time, or time would stand still where it is read often.
+            self.carry_ns += passed_ms % 2 * 1_000_000;
             self.owner_ms = self.owner_ms.saturating_add(passed / 2).max(now.wall_ms);
         }
         self.owner_ms
@@ -240,6 +242,17 @@ mod tests {
         assert_eq!(clock.read(at(99_000, 2_000)), 101_000);
         assert_eq!(clock.read(at(103_000, 6_000)), 103_000);
         assert_eq!(clock.read(at(104_000, 7_000)), 104_000);
+    }
+
+    #[test]
+    fn half_speed_is_kept_however_often_it_is_read() {
+        for every in [1, 3, 7] {
+            let mut clock = OwnerClock::open(None, at(3_600_000, 0));
+            for ms in (every..=2_100).step_by(every) {
+                let wall_ms = i64::try_from(ms).unwrap();
+                assert_eq!(clock.read(at(wall_ms, ms as u64)), 3_600_000 + wall_ms / 2, "every {every} ms");
+            }
+        }
     }
 
     #[test]
