@@ -4,8 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod cancel;
+mod clock;
 mod load;
+mod observability;
 mod restart;
 mod restore;
 mod rig;
+mod space;
 mod truncation;
