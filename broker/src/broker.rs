@@ -39,6 +39,8 @@ pub struct Settings {
     pub message_bytes_max: usize,
     /// Failures before the dead-letter topic, for groups created by their first heartbeat.
     pub attempts_max: i32,
+    /// Most connections at a time, both ports together.
+    pub connections_max: u32,
 }
 
 /// Things that happened, for operators.
@@ -50,6 +52,8 @@ pub struct Counters {
     pub panics: AtomicU64,
     /// Connections closed for bytes that are no protocol.
     pub protocol_errors: AtomicU64,
+    /// Connections closed because there were too many.
+    pub refused_connections: AtomicU64,
     /// Requests that were held back until the store had prepared space.
     pub stalls: AtomicU64,
 }

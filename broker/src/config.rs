@@ -91,10 +91,13 @@ pub struct Given {
     /// Longest message body [default: 4MiB]
     #[arg(long, env = "MAINSPRING_MAX_MESSAGE_BYTES", hide_env = true, value_name = "SIZE")]
     pub max_message_bytes: Option<Size>,
+    /// Most connections at a time, both ports together; more are closed at once [default: 10000]
+    #[arg(long, env = "MAINSPRING_MAX_CONNECTIONS", hide_env = true, value_name = "N")]
+    pub max_connections: Option<u32>,
 }
 
 /// Names of all settings, as the file has them.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 17] = [
     "data_dir",
     "broker_listen",
     "namesrv_listen",
@@ -111,6 +114,7 @@ pub const KEYS: [&str; 16] = [
     "retention_bytes",
     "near_horizon",
     "max_message_bytes",
+    "max_connections",
 ];
 
 impl Given {
@@ -158,6 +162,7 @@ impl Given {
             retention_bytes: self.retention_bytes.or(below.retention_bytes),
             near_horizon: self.near_horizon.or(below.near_horizon),
             max_message_bytes: self.max_message_bytes.or(below.max_message_bytes),
+            max_connections: self.max_connections.or(below.max_connections),
         }
     }
 }
@@ -252,6 +257,8 @@ pub struct Config {
     pub near_horizon_ms: u64,
     /// Longest message body.
     pub message_bytes_max: usize,
+    /// Most connections at a time.
+    pub connections_max: u32,
 }
 
 impl Config {
@@ -281,6 +288,7 @@ impl Config {
             retention_bytes: given.retention_bytes.and_then(|most| most.0).map(|size| size.0),
             near_horizon_ms: given.near_horizon.map_or(NEAR_HORIZON_MS, |time| time.0),
             message_bytes_max: usize::try_from(body).unwrap_or(usize::MAX),
+            connections_max: given.max_connections.unwrap_or(10_000),
         };
         config.check()?;
         Ok(config)
@@ -304,6 +312,9 @@ impl Config {
         }
         if !(1..=8 << 20).contains(&self.message_bytes_max) {
             return wrong("max_message_bytes must be from 1 to 8MiB");
+        }
+        if !(1..=1_000_000).contains(&self.connections_max) {
+            return wrong("max_connections must be from 1 to 1000000");
         }
         if self.retention_ms.is_some_and(|age| age < 1000) {
             return wrong("retention must be at least 1s, or none");
@@ -396,6 +407,7 @@ mod tests {
             retention_bytes = 2097152
             near_horizon = "90s"
             max_message_bytes = 1000
+            max_connections = 77
         "#;
         for key in KEYS {
             assert!(text.contains(key), "{key}");
@@ -404,7 +416,7 @@ mod tests {
         assert_eq!(config.level_delays_ms, [500, 2000, 86_400_000]);
         assert_eq!((config.segment_bytes, config.message_bytes_max), (1 << 20, 1000));
         assert_eq!((config.retention_ms, config.retention_bytes), (Some(36 * 3_600_000), Some(2 << 20)));
-        assert_eq!(config.near_horizon_ms, 90_000);
+        assert_eq!((config.near_horizon_ms, config.connections_max), (90_000, 77));
         assert_eq!(config.advertised(config.broker_listen).to_string(), "192.0.2.7:1");
         assert_eq!(config.commit, Commit::Appended);
     }
@@ -446,6 +458,7 @@ mod tests {
         assert!(told("retention = \"999ms\"").contains("at least 1s"));
         assert!(told("retention_bytes = \"511MiB\"").contains("two times segment_bytes"));
         assert!(told("retention_bytes = \"never\"").contains("256MiB, or none"));
+        assert!(told("max_connections = 0").contains("max_connections"));
         assert!(told("near_horizon = \"25h\"").contains("24h"));
         let environment =
             ["PATH", "MAINSPRING_DATA_DIR", "MAINSPRING_CONFIG", "MAINSPRING_BIN"].map(String::from);

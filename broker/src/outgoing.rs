@@ -160,6 +160,7 @@ mod tests {
             default_queues: 8,
             message_bytes_max: 4 << 20,
             attempts_max: 16,
+            connections_max: 1,
         };
         let text: String = pairs.iter().map(|(name, value)| format!("{name}\u{1}{value}\u{2}")).collect();
         prepare(&text, || NOW, &settings, (&UniqueIds::new(Ipv4Addr::LOCALHOST, 1, 1), keys))

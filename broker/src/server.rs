@@ -10,20 +10,21 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, mpsc, watch},
-    time::{interval, sleep, timeout},
+    time::{Instant, interval, sleep, timeout},
 };
 
 use crate::{
-    broker::Broker,
+    broker::{Broker, Counters},
     connection,
     peer::{Peer, Port},
 };
 
-/// Most connections at a time, both ports together; more wait to be accepted.
-pub const CONNECTIONS_MAX: usize = 16_384;
+/// Refused connections are told of at most once in so long.
+const REFUSALS_TOLD: Duration = Duration::from_secs(1);
 /// How often clients that fell silent are looked for.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 /// Pause after a failed accept: mostly a lack of file descriptors, which closing connections cures.
@@ -111,8 +112,24 @@ struct Gate {
     broker: Arc<Broker>,
     next_id: AtomicU64,
     places: Arc<Semaphore>,
+    /// When the last refused connection was told of.
+    told: Mutex<Option<Instant>>,
     stopping: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
+}
+
+impl Gate {
+    /// Notes that a connection is closed at once, since there are too many.
+    fn refuse(&self, client: SocketAddr) {
+        let refused = &self.broker.counters.refused_connections;
+        Counters::count(refused);
+        let (mut told, now) = (self.told.lock(), Instant::now());
+        if told.is_none_or(|at| now.duration_since(at) >= REFUSALS_TOLD) {
+            *told = Some(now);
+            let (max, refused) = (self.broker.settings.connections_max, refused.load(Ordering::Relaxed));
+            tracing::warn!(%client, max, refused, "a connection was refused: max_connections are open");
+        }
+    }
 }
 
 /// Serves both ports until `stop` ends; then answers what is under way and closes. The store stays open.
@@ -122,7 +139,8 @@ pub async fn run(broker: Arc<Broker>, listeners: Listeners, stop: impl Future<Ou
     let gate = Arc::new(Gate {
         broker: Arc::clone(&broker),
         next_id: AtomicU64::new(1),
-        places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        places: Arc::new(Semaphore::new(broker.settings.connections_max as usize)),
+        told: Mutex::default(),
         stopping,
         alive,
     });
@@ -146,7 +164,6 @@ pub async fn run(broker: Arc<Broker>, listeners: Listeners, stop: impl Future<Ou
 
 async fn accept(gate: Arc<Gate>, listener: TcpListener, port: Port) {
     loop {
-        let Ok(place) = Arc::clone(&gate.places).acquire_owned().await else { return };
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -154,6 +171,10 @@ async fn accept(gate: Arc<Gate>, listener: TcpListener, port: Port) {
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
+        };
+        let Ok(place) = Arc::clone(&gate.places).try_acquire_owned() else {
+            gate.refuse(address);
+            continue;
         };
         // Small answers must not wait for the client's acknowledgement of earlier ones.
         if let Err(error) = stream.set_nodelay(true) {

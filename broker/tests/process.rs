@@ -11,7 +11,12 @@ mod full_disk;
 #[path = "process/run.rs"]
 mod run;
 
-use std::{fs, net::TcpListener, path::Path};
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use run::{Ended, Served, serve};
 use tempfile::tempdir;
@@ -256,4 +261,28 @@ fn random_bytes_do_no_harm() {
     assert_eq!(client.pull("T", 0), [b"still here"]);
     let ended = served.stop();
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+}
+
+/// Too many connections are closed at once and told of, but not each; the others are served, and a place that is left
+/// can be had again.
+#[test]
+fn connections_beyond_the_maximum_are_refused() {
+    let dir = tempdir().unwrap();
+    let served = Served::start(dir.path(), &["--max-connections", "3"]);
+    let mut clients: Vec<_> = (0..3).map(|_| served.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.put("T", b"served").code, 0);
+    }
+    for _ in 0..50 {
+        assert!(run::is_refused(served.broker_at) && run::is_refused(served.names_at));
+    }
+    assert_eq!(clients[2].put("T", b"still served").code, 0);
+    clients.pop();
+    let left = Instant::now();
+    while run::is_refused(served.broker_at) {
+        assert!(left.elapsed() < Duration::from_secs(30), "a place that was left is not given again");
+    }
+    let ended = served.stop();
+    let told = ended.stderr.matches("max_connections are open").count();
+    assert!((1..50).contains(&told), "{told} lines: {}", ended.stderr);
 }

@@ -184,6 +184,17 @@ impl Answer {
     }
 }
 
+/// Whether a new connection is closed before it is answered.
+pub(crate) fn is_refused(at: SocketAddr) -> bool {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let _ = stream.write_all(&frame(b"{\"code\":9999,\"opaque\":1}", &[])); // it may be closed already
+    match stream.read(&mut [0; 64]) {
+        Ok(n) => n == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
 /// A client of raw frames that waits for each answer.
 pub(crate) struct Client {
     stream: TcpStream,

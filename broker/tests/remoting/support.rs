@@ -89,6 +89,7 @@ impl Running {
             default_queues: 8,
             message_bytes_max: 4 << 20,
             attempts_max: 16,
+            connections_max: 1_000,
         };
         let broker = Broker::new(store, holds, Arc::new(RuntimeClock::start()), settings);
         let (stop, stopped) = oneshot::channel::<()>();
