@@ -1,24 +1,19 @@
 //! The command line: what was asked, and what the person at the terminal is told.
 
-use std::{
-    ffi::OsString, io::Write, net::SocketAddr, path::PathBuf, pin::pin, process::ExitCode, sync::Arc,
-    time::Duration,
-};
+use std::{ffi::OsString, io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, Parser, Subcommand};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, sleep},
-};
-use tracing_subscriber::EnvFilter;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use mainspring::{ErrorKind, Store, Wait};
+use mainspring::{Store, Wait};
 
 use crate::{
     broker::{Broker, Settings},
     clock::RuntimeClock,
     config::{self, Commit, Config, Given},
     holds::Holds,
+    opening::{Progress, open_aloud},
     server::{self, Listeners},
 };
 
@@ -26,8 +21,6 @@ use crate::{
 const FAILED: u8 = 1;
 /// What was asked makes no sense.
 const USAGE: u8 = 2;
-/// Somebody who waits for the store to open hears of it this often.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A RocketMQ-compatible broker in one binary: name service, broker and timers.
 #[derive(Debug, Parser)]
@@ -93,12 +86,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, open: Open) -> ExitCo
         }
     };
     let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let progress = Progress::default();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(filter).with(lines).with(progress.clone()).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };
-    match runtime.block_on(run(&config, open)) {
+    match runtime.block_on(run(&config, open, &progress)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
@@ -125,14 +120,15 @@ fn decide(serve: Serve) -> Result<Config, config::ConfigError> {
     Config::new(serve.given.over(below))
 }
 
-async fn run(config: &Config, open: Open) -> Result<(), String> {
+async fn run(config: &Config, open: Open, progress: &Progress) -> Result<(), String> {
     let listeners =
         Listeners::bind(config.broker_listen, config.namesrv_listen).await.map_err(|e| e.to_string())?;
     let broker_at = listeners.broker_address().map_err(|e| e.to_string())?;
     let names_at = listeners.name_service_address().map_err(|e| e.to_string())?;
     let advertised = config.advertised(broker_at);
     let holds = Holds::new();
-    let store = open_aloud(config, open, advertised, Arc::clone(&holds)).await?;
+    let (own, told) = (config.clone(), Arc::clone(&holds));
+    let store = open_aloud(config, progress, move || open(&own, advertised, told)).await?;
     let settings = Settings {
         broker_name: config.broker_name.clone(),
         cluster_name: config.cluster_name.clone(),
@@ -160,62 +156,6 @@ async fn run(config: &Config, open: Open) -> Result<(), String> {
         }
         Ok(Err(error)) => Err(format!("the store did not close cleanly: {error}")),
         Err(_) => Err(String::from("the store did not close")),
-    }
-}
-
-/// Opens the store, and says so while it takes long and what it found.
-async fn open_aloud(
-    config: &Config,
-    open: Open,
-    advertised: std::net::SocketAddrV4,
-    holds: Arc<Holds>,
-) -> Result<Store, String> {
-    let directory = config.data_dir.display();
-    let own = config.clone();
-    let mut opening = pin!(tokio::task::spawn_blocking(move || open(&own, advertised, holds)));
-    let started = Instant::now();
-    let opened = loop {
-        tokio::select! {
-            opened = &mut opening => break opened,
-            () = sleep(PROGRESS_INTERVAL) => {
-                let seconds = started.elapsed().as_secs();
-                tracing::info!(%directory, seconds, "still opening: the log's end is read and checked again");
-            }
-        }
-    };
-    let store = match opened {
-        Ok(Ok(store)) => store,
-        Ok(Err(error)) => {
-            let advice = advice(&error);
-            return Err(format!("cannot open the store in {directory}: {error}; {advice}"));
-        }
-        Err(_) => return Err(format!("opening the store in {directory} panicked; nothing was served")),
-    };
-    let report = store.report();
-    if !report.clean {
-        tracing::info!(
-            walked_bytes = report.walked_bytes,
-            applied_frames = report.applied_frames,
-            rewritten_bytes = report.rewritten_bytes,
-            left_out_frames = report.left_out.0,
-            ms = started.elapsed().as_millis(),
-            "the store was not closed in order and is recovered"
-        );
-    }
-    Ok(store)
-}
-
-/// What the person who started the broker can do about a store that does not open.
-fn advice(error: &mainspring::Error) -> &'static str {
-    match error.kind() {
-        ErrorKind::Locked => "stop that process, or name another directory with --data-dir",
-        ErrorKind::Version => {
-            "run the version of mainspring that wrote it, or name another directory with --data-dir"
-        }
-        ErrorKind::Corrupt => "nothing was changed; bring the directory back from a copy",
-        ErrorKind::Full => "free some space there, or name another directory with --data-dir",
-        ErrorKind::Invalid => "change that setting",
-        _ => "name a directory that this user can write to with --data-dir",
     }
 }
 

@@ -22,6 +22,7 @@ mod membership;
 pub mod names;
 mod namesrv;
 mod offsets;
+mod opening;
 mod orderly;
 pub mod outgoing;
 mod patience;

@@ -44,28 +44,34 @@ final class Failing {
         Main.add("retry_delayed", Failing::retryDelayed);
     }
 
+    /** A topic with one message in it, a group that has come behind that, and who sends more. */
+    private record Scene(String topic, String group, DefaultMQProducer sender) {
+        static Scene of(String name) throws Exception {
+            Scene at = new Scene(fresh(name), fresh("g"), producer());
+            send(at.sender, at.topic, List.of("first"));
+            prepareGroup(at.group, at.topic);
+            return at;
+        }
+    }
+
     /** Levels 3 and 4, counted, then {@code %DLQ%group}; topic, id, keys, tags and properties survive. */
     private static void retryToDeadLetter() throws Exception {
-        String topic = fresh("retry");
-        String group = fresh("g");
-        DefaultMQProducer sender = producer();
-        send(sender, topic, List.of("first"));
-        prepareGroup(group, topic);
+        Scene at = Scene.of("retry");
         Map<Integer, Long> failedAt = new ConcurrentHashMap<>();
         Kit.Inbox inbox = new Kit.Inbox();
-        DefaultMQPushConsumer consumer = consumer(group);
+        DefaultMQPushConsumer consumer = consumer(at.group());
         consumer.setMaxReconsumeTimes(2); // travels with each 36 and wins over the group's own limit
-        push(consumer, topic, "tag", inbox, (got, context) -> {
+        push(consumer, at.topic(), "tag", inbox, (got, context) -> {
             failedAt.put(got.round(), System.currentTimeMillis());
             return LATER;
         });
-        Message message = message(topic, "tag", "k1 k2", "bad");
+        Message message = message(at.topic(), "tag", "k1 k2", "bad");
         message.putUserProperty("colour", "red");
-        SendResult sent = ok(sender.send(message));
+        SendResult sent = ok(at.sender().send(message));
         inbox.await(3);
 
         // The group above never reads a dead letter; a group of its own does.
-        Kit.Got dead = awaitDeadLetter(group).get(0);
+        Kit.Got dead = awaitDeadLetter(at.group()).get(0);
         same(map(inbox.all(), Kit.Got::round), List.of(0, 1, 2), "reconsume times");
         same(dead.round(), 3, "reconsume times of the dead letter");
         List<Long> late = new ArrayList<>();
@@ -77,7 +83,7 @@ final class Failing {
             same(got.property("colour"), "red", "property");
             same(got.message().getBornTimestamp(), inbox.all().get(0).message().getBornTimestamp(), "born time");
             if (got != dead) {
-                same(got.message().getTopic(), topic, "topic as the listener sees it");
+                same(got.message().getTopic(), at.topic(), "topic as the listener sees it");
             }
             if (got.round() > 0) {
                 same(got.property("ORIGIN_MESSAGE_ID"), sent.getOffsetMsgId(), "origin message id");
@@ -86,7 +92,7 @@ final class Failing {
                 late.add(Kit.notEarly(got, failedAt.get(got.round() - 1) + levelMs(2 + got.round())));
             }
         }
-        same(dead.property("RETRY_TOPIC"), topic, "RETRY_TOPIC of the dead letter");
+        same(dead.property("RETRY_TOPIC"), at.topic(), "RETRY_TOPIC of the dead letter");
         Kit.note("retries stored late by " + span(late) + " ms");
     }
 
@@ -108,14 +114,10 @@ final class Failing {
 
     /** {@code delayLevelWhenNextConsume}: a level of the listener's choice, and -1 for the dead letters at once. */
     private static void retryChosenLevel() throws Exception {
-        String topic = fresh("chosen");
-        String group = fresh("g");
-        DefaultMQProducer sender = producer();
-        send(sender, topic, List.of("first"));
-        prepareGroup(group, topic);
+        Scene at = Scene.of("chosen");
         Map<String, Long> failedAt = new ConcurrentHashMap<>();
         Kit.Inbox inbox = new Kit.Inbox();
-        push(group, topic, "*", inbox, (got, context) -> {
+        push(at.group(), at.topic(), "*", inbox, (got, context) -> {
             if (got.round() > 0) {
                 return SUCCESS;
             }
@@ -123,11 +125,11 @@ final class Failing {
             context.setDelayLevelWhenNextConsume(got.body().equals("dead") ? -1 : 2);
             return LATER;
         });
-        send(sender, topic, List.of("level 2", "dead"));
+        send(at.sender(), at.topic(), List.of("level 2", "dead"));
         inbox.await(3);
         same(inbox.of("level 2").size(), 2, "deliveries of the one at level 2");
         Kit.notEarly(inbox.of("level 2").get(1), failedAt.get("level 2") + levelMs(2));
-        Kit.Got dead = awaitDeadLetter(group).get(0);
+        Kit.Got dead = awaitDeadLetter(at.group()).get(0);
         same(dead.body(), "dead", "dead letter");
         same(dead.round(), 1, "reconsume times of the dead letter");
         inbox.exactly(List.of("level 2", "level 2", "dead"), 1500);
@@ -135,19 +137,15 @@ final class Failing {
 
     /** Of one delivery of ten messages, those after {@code ackIndex} come again, and only those. */
     private static void retryPartOfBatch() throws Exception {
-        String topic = fresh("part");
-        String group = fresh("g");
-        DefaultMQProducer sender = producer();
-        send(sender, topic, List.of("first"));
-        prepareGroup(group, topic);
+        Scene at = Scene.of("part");
         List<String> bodies = numbered("part", 10);
-        ok(sender.send(new ArrayList<>(map(bodies, body -> message(topic, body)))));
+        ok(at.sender().send(new ArrayList<>(map(bodies, body -> message(at.topic(), body)))));
         Kit.Inbox inbox = new Kit.Inbox();
         List<String> failed = Collections.synchronizedList(new ArrayList<>());
         Map<String, Long> failedAt = new HashMap<>();
-        DefaultMQPushConsumer consumer = consumer(group);
+        DefaultMQPushConsumer consumer = consumer(at.group());
         consumer.setConsumeMessageBatchMaxSize(10);
-        consumer.subscribe(topic, "*");
+        consumer.subscribe(at.topic(), "*");
         consumer.registerMessageListener((List<MessageExt> messages, ConsumeConcurrentlyContext context) -> {
             messages.forEach(inbox::put);
             if (messages.get(0).getReconsumeTimes() == 0) {
@@ -181,51 +179,43 @@ final class Failing {
      * header. Delivered once under the original topic while the count is at most the limit, else a dead letter.
      */
     private static void retryBySend() throws Exception {
-        String topic = fresh("fallback");
-        String group = fresh("g");
-        DefaultMQProducer sender = producer();
-        send(sender, topic, List.of("first"));
-        prepareGroup(group, topic);
+        Scene at = Scene.of("fallback");
         Kit.Inbox inbox = new Kit.Inbox();
-        push(group, topic, "*", inbox, (got, context) -> SUCCESS);
+        push(at.group(), at.topic(), "*", inbox, (got, context) -> SUCCESS);
         long sent = System.currentTimeMillis();
         for (int count : new int[] {2, 3}) {
-            Message message = message("%RETRY%" + group, "tag", "key", "count-" + count);
-            MessageAccessor.putProperty(message, "RETRY_TOPIC", topic);
+            Message message = message("%RETRY%" + at.group(), "tag", "key", "count-" + count);
+            MessageAccessor.putProperty(message, "RETRY_TOPIC", at.topic());
             MessageAccessor.setReconsumeTime(message, String.valueOf(count));
             MessageAccessor.setMaxReconsumeTimes(message, "2");
             MessageAccessor.setOriginMessageId(message, "7F0000010000000000000000000000FF");
             message.setDelayTimeLevel(3 + count - 1);
-            ok(sender.send(message));
+            ok(at.sender().send(message));
         }
         Kit.Got got = inbox.await(1).get(0);
         same(got.body(), "count-2", "body");
         same(got.round(), 2, "reconsume times");
-        same(got.message().getTopic(), topic, "topic");
+        same(got.message().getTopic(), at.topic(), "topic");
         same(got.message().getKeys(), "key", "keys");
         same(got.property("ORIGIN_MESSAGE_ID"), "7F0000010000000000000000000000FF", "origin message id");
         Kit.notEarly(got, sent + levelMs(4));
-        Kit.Got dead = awaitDeadLetter(group).get(0);
+        Kit.Got dead = awaitDeadLetter(at.group()).get(0);
         same(dead.body(), "count-3", "dead letter");
         inbox.exactly(List.of("count-2"), 2500);
     }
 
     /** A message that was delayed itself and then fails: its old level must not return with the retry. */
     private static void retryDelayed() throws Exception {
-        String topic = fresh("delayed");
-        String group = fresh("g");
-        DefaultMQProducer sender = producer();
-        send(sender, topic, List.of("first"));
-        prepareGroup(group, topic);
+        Scene at = Scene.of("delayed");
         Map<Integer, Long> failedAt = new ConcurrentHashMap<>();
         Kit.Inbox inbox = new Kit.Inbox();
-        push(group, topic, "*", inbox, (got, context) -> {
+        push(at.group(), at.topic(), "*", inbox, (got, context) -> {
             failedAt.put(got.round(), System.currentTimeMillis());
             return got.round() == 0 ? LATER : SUCCESS;
         });
-        Message message = message(topic, "delayed");
+        Message message = message(at.topic(), "delayed");
         message.setDelayTimeLevel(4);
-        ok(sender.send(message));
+        ok(at.sender().send(message));
         inbox.exactly(List.of("delayed", "delayed"), 2500);
         Kit.notEarly(inbox.all().get(0), inbox.all().get(0).message().getBornTimestamp() + levelMs(4));
         Kit.notEarly(inbox.all().get(1), failedAt.get(0) + levelMs(3));
