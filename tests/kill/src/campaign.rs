@@ -291,9 +291,10 @@ impl Totals {
     pub(crate) fn is_telling(&self, trims: bool) -> bool {
         let [fired, pending, _] = self.timers;
         let flight = IN_FLIGHT as u64;
-        let Files { indexes, trimmed, bases, buckets, .. } = self.files;
+        // No trim without bases; without one, a few kills may come before the first.
+        let Files { indexes, trimmed, buckets, .. } = self.files;
         let loaded = self.in_flight_min >= flight && self.acknowledged_min >= ACKNOWLEDGED_MIN;
-        let rolled = indexes > 0 && bases > 0 && buckets > 0;
+        let rolled = indexes > 0 && buckets > 0;
         loaded && fired > 0 && pending > 0 && rolled && (trimmed > 0) == trims
     }
 

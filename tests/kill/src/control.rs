@@ -33,44 +33,43 @@ struct Control {
 ///
 /// If a control cannot be run.
 pub(crate) fn all(program: &Path, planted: &Path, seed: u64) -> io::Result<bool> {
-    let setup = |program: &Path, commit, planted, hurry| {
-        // Digests at segments' ends show the store itself that timers came back, and it does not open. To see whether
-        // the checker sees it too, that control gets one long segment; the others get many short ones.
-        let segment_bytes = if planted == Some("FiresTwice") { "64MiB" } else { "128KiB" };
-        Setup {
-            program: program.to_owned(),
-            commit,
-            segment_bytes: segment_bytes.to_owned(),
-            retention_ms: None,
-            planted,
-            hurry,
-        }
+    let real = Setup {
+        program: program.to_owned(),
+        commit: "appended",
+        segment_bytes: String::from("128KiB"),
+        retention_ms: None,
+        planted: None,
+        hurry: 1,
     };
+    let bug =
+        |name| Setup { program: planted.to_owned(), commit: "flushed", planted: Some(name), ..real.clone() };
     let controls = [
         Control {
             name: "planted FiresTwice: timers that fired are pending again after a start",
-            setup: setup(planted, "flushed", Some("FiresTwice"), 1),
+            // Digests at segments' ends show the store itself that timers came back, and it does not open. To see
+            // whether the checker sees it too, this control gets one long segment.
+            setup: Setup { segment_bytes: String::from("64MiB"), ..bug("FiresTwice") },
             harm: None,
             count: |faults| faults.doubled,
             what: "doubled",
         },
         Control {
             name: "planted OffsetBelowPromised: bases forget the progress of groups",
-            setup: setup(planted, "flushed", Some("OffsetBelowPromised"), 1),
+            setup: bug("OffsetBelowPromised"),
             harm: None,
             count: |faults| faults.progress,
             what: "progress lost",
         },
         Control {
             name: "torn log: after the kill its last 64 KiB are wiped out",
-            setup: setup(program, "appended", None, 1),
+            setup: real.clone(),
             harm: Some(tear),
             count: |faults| faults.lost - faults.progress,
             what: "messages lost",
         },
         Control {
             name: "hasty levels: the broker runs with half the delays that the checker expects",
-            setup: setup(program, "appended", None, 2),
+            setup: Setup { hurry: 2, ..real },
             harm: None,
             count: |faults| faults.early,
             what: "early",
