@@ -3,7 +3,6 @@
 //! - [`workload`]: what is appended, by seed, with a hash that names it.
 //! - [`mod@reference`]: the encoder that writes byte for byte what the engine writes, with nothing around it.
 //! - [`target`]: where its frames go: a prepared mapped segment, or a staged buffer and `pwrite`.
-//! - [`prepared`]: a backend whose segments are writable without a fault, for both sides.
 //! - [`group`]: the reference of durable appends: one lock, one flusher, one condition.
 //! - [`subject`]: what is measured, each as a function of its parameters; small ones run under `cargo test`.
 //! - [`measure`], [`table`]: time, medians over interleaved rounds, and the report.
