@@ -14,6 +14,8 @@ use crate::options::CommitRule;
 /// How long the engine thread naps after it applied something, rather than be woken by each append. What is
 /// appended meanwhile becomes visible so much later, and plain messages are stamped with a time so old.
 const NAP: Duration = Duration::from_micros(20);
+/// It naps where at least so many bytes came at once; less is visible sooner by a wake-up.
+const NAP_BYTES: u64 = 4096;
 
 /// Where actions go with threads: what an append or a due timer waits for never stands behind a seal, whose
 /// flush of a whole segment takes as long as filling the next one.
@@ -92,7 +94,7 @@ impl Core {
             let before = self.cursors.applied();
             let step = self.decide();
             if step.is_some_and(|step| !step.again) && self.options.commit == CommitRule::Appended {
-                if self.cursors.applied() > before {
+                if self.cursors.applied().0 - before.0 >= NAP_BYTES {
                     self.engine.nap(NAP); // more follows, mostly
                     continue;
                 }
