@@ -26,6 +26,7 @@ use bytes::Bytes;
 use crate::codec::{Malformed, Reader, Writer, fill};
 use crate::envelope::{Envelope, HEAD_BYTES};
 use crate::error::{Error, Result};
+use crate::hash::checksum;
 use crate::offset::Offset;
 use crate::record::layout::RECORD_BYTES_MAX;
 
@@ -78,7 +79,7 @@ pub fn encode(segment: Offset, mut timers: Vec<(i64, Offset, Bytes)>) -> Vec<u8>
     rest.u32(count).u64(segment.0).u64(total);
     for (due, schedule, record) in &timers {
         let size = u32::try_from(record.len()).unwrap_or(u32::MAX);
-        rest.i64(*due).u64(schedule.0).u64(position).u32(size).u32(crc32c::crc32c(record));
+        rest.i64(*due).u64(schedule.0).u64(position).u32(size).u32(checksum(record));
         position += u64::from(size);
     }
     let mut out = ENVELOPE.seal(&rest.0);
@@ -152,7 +153,7 @@ impl Bucket {
             return Err(corrupt("length of a record").at(entry.schedule));
         }
         let record = read(&self.reader, entry.position, u64::from(entry.size))?;
-        if crc32c::crc32c(&record) != entry.checksum {
+        if checksum(&record) != entry.checksum {
             return Err(corrupt("record checksum differs").at(entry.schedule));
         }
         Ok(record)

@@ -27,10 +27,17 @@ const BULK_BYTES: u64 = 2 << 20;
 /// some 20 us for 4 KiB, or for 2 MiB. So large flushes get large pages. But a page is written whole, so small
 /// flushes get small ones; and as each would have to tell the file system that its bytes are written now,
 /// which costs as much as the flush itself, they are told so here, once for all, by writing them.
-pub(crate) fn prepare(region: &Region, range: Range<u64>, bulk: bool) -> io::Result<()> {
+///
+/// What a failed write means is for the caller to say, by `unwritten`.
+pub(crate) fn prepare(
+    region: &Region,
+    range: Range<u64>,
+    bulk: bool,
+    unwritten: impl Fn(io::Error) -> io::Error,
+) -> io::Result<()> {
     region.populate(range.clone(), bulk)?;
     if !bulk {
-        region.sync(range.clone())?;
+        region.sync(range.clone()).map_err(unwritten)?;
         region.populate(range, false)?;
     }
     Ok(())
@@ -126,10 +133,11 @@ impl StreamControl for Disk {
         let mut done = old;
         while done < upto {
             let next = upto.min(done + POPULATE_BYTES);
-            if let Err(error) = prepare(&self.region, done..next, waiting >= BULK_BYTES) {
+            // The kernel tells of a page that it could not write once only, whoever asks.
+            let unwritten = |error| self.poison(&error);
+            if let Err(error) = prepare(&self.region, done..next, waiting >= BULK_BYTES, unwritten) {
                 ftruncate(&self.file, done)?;
-                // The kernel tells of a page that it could not write once only, whoever asks.
-                return Err(self.poison(&error));
+                return Err(error);
             }
             self.region.set_reserved(next);
             done = next;

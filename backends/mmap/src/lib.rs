@@ -88,7 +88,7 @@ impl MmapBackend {
             rustix::fs::fsync(&file).map_err(|errno| full(errno.into()))?;
         }
         let writer = Region::writable(&file, reserve, capacity, 0)?;
-        prepare(writer.region(), 0..reserve, bulk)?;
+        prepare(writer.region(), 0..reserve, bulk, full)?;
         Ok((file, writer))
     }
 }

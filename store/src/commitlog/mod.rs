@@ -267,16 +267,16 @@ impl Log {
         Ok(records)
     }
 
-    /// Adds the records that stand close to the first one; gives those that are left.
+    /// Adds the first record, of which there is one, and those that stand close to it; gives those that are left.
     fn next_run<'a>(&self, wanted: &'a [Wanted], records: &mut Records) -> Result<&'a [Wanted]> {
-        let Some(Wanted { at, .. }) = wanted.first().copied() else { return Ok(wanted) };
+        let Wanted { at, size, .. } = wanted[0];
         let gone = || Error::new(ErrorKind::NotFound, "the log does not hold this position").at(at);
         let segment = self.find(at).ok_or_else(gone)?;
         let limit = segment.start.plus(segment.len_bytes()).min(at.plus(RUN_BYTES_MAX));
         let (mut count, end) = run(wanted, limit);
         let whole = segment.checked(self.secret, at, end.0 - at.0).or_else(|_| {
             count = 1; // one that cannot be read does not take those before it along
-            segment.checked(self.secret, at, u64::from(wanted[0].size))
+            segment.checked(self.secret, at, u64::from(size))
         })?;
         records.push_run(whole);
         let (these, later) = wanted.split_at(count);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::sync::{AtomicBool, Condvar, Mutex, Ordering};
 
-/// See the module. `tests/loom` runs this very file under every order of its two sides.
+/// See the module. `store/tests/signal.rs` runs this very file under every order of its two sides.
 ///
 /// No wake-up gets lost between a tail that moves and a thread that goes to sleep, because both sides take the
 /// appender's lock: a producer moves the tail under it and raises afterwards; the thread lowers, and looks at

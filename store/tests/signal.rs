@@ -3,7 +3,7 @@
 //! The file is the shell's own; only what it imports differs. Time does not pass in a model: a nap ends by
 //! itself, a wait by a wake-up alone, so that a lost one is a deadlock, which loom reports.
 
-#[path = "../../store/src/shell/signal.rs"]
+#[path = "../src/shell/signal.rs"]
 mod signal;
 
 /// What the shell imports from `parking_lot` and the standard library, on loom.
