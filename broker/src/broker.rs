@@ -11,10 +11,8 @@ use std::{
 use mainspring::{PERM_READ, PERM_WRITE, Pending, Store, TopicConfig, Wait};
 
 use crate::{
-    clients::Clients,
+    clients::{Clients, holds::Holds, locks::Locks},
     clock::Clock,
-    holds::Holds,
-    locks::Locks,
     names,
     remoting::{Reply, Response, codes::response},
     unique_ids::UniqueIds,

@@ -4,9 +4,11 @@ use std::{net::SocketAddrV4, process::ExitCode, sync::Arc};
 
 use mainspring::{CommitRule, Options, Result, Store};
 use mainspring_broker::{
-    cli,
-    config::{Commit, Config},
-    holds::Holds,
+    cli::{
+        self,
+        config::{Commit, Config},
+    },
+    clients::holds::Holds,
 };
 
 pub(crate) fn main() -> ExitCode {

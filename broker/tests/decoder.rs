@@ -4,7 +4,7 @@
 use bytes::{Buf, BytesMut};
 use mainspring::record::Batch;
 use mainspring_broker::{
-    heartbeat::Heartbeat,
+    clients::heartbeat::Heartbeat,
     remoting::{Encoding, Header, Outbox, Response, frame},
 };
 use proptest::prelude::*;

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use crate::support::{Client, Running, frame_of, pull_fields, send_fields};
-use mainspring_broker::config::DelayLevels;
+use mainspring_broker::cli::config::DelayLevels;
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 #[tokio::test]

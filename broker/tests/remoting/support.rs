@@ -7,10 +7,10 @@ use bytes::{Bytes, BytesMut};
 use mainspring::{CommitRule, Options, Store, SystemClock, Wait};
 use mainspring_broker::{
     broker::{Broker, Settings},
+    clients::holds::Holds,
     clock::RuntimeClock,
-    holds::Holds,
+    net::server::{self, Listeners},
     remoting::{Header, frame},
-    server::{self, Listeners},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

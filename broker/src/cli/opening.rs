@@ -16,7 +16,7 @@ use tracing::{
 };
 use tracing_subscriber::layer::{Context, Layer};
 
-use crate::config::Config;
+use crate::cli::config::Config;
 
 /// Somebody who waits for the store to open hears of it this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);

@@ -38,7 +38,7 @@ pub struct Demo {
     data_dir: Option<PathBuf>,
     /// When a message counts as kept
     #[arg(long, value_enum, default_value = "flushed")]
-    commit: crate::config::Commit,
+    commit: crate::cli::config::Commit,
     /// The child process's part
     #[arg(long, hide = true)]
     child: bool,
@@ -63,10 +63,10 @@ pub fn run(demo: &Demo) -> std::result::Result<(), String> {
     result
 }
 
-fn options(commit: crate::config::Commit) -> Options {
+fn options(commit: crate::cli::config::Commit) -> Options {
     let commit = match commit {
-        crate::config::Commit::Appended => CommitRule::Appended,
-        crate::config::Commit::Flushed => CommitRule::Flushed,
+        crate::cli::config::Commit::Appended => CommitRule::Appended,
+        crate::cli::config::Commit::Flushed => CommitRule::Flushed,
     };
     // Small segments, so that rolls, index files and bases happen within seconds.
     Options {
@@ -84,7 +84,7 @@ enum Sent {
 }
 
 /// Appends and schedules until it is killed, and says what was acknowledged.
-fn child(dir: &Path, commit: crate::config::Commit) -> Result<()> {
+fn child(dir: &Path, commit: crate::cli::config::Commit) -> Result<()> {
     let store = Store::open_with(dir, options(commit))?;
     let mut out = std::io::stdout().lock();
     let mut flight = VecDeque::new();
@@ -119,7 +119,7 @@ fn child(dir: &Path, commit: crate::config::Commit) -> Result<()> {
     Ok(())
 }
 
-fn parent(dir: &Path, commit: crate::config::Commit) -> std::result::Result<(), String> {
+fn parent(dir: &Path, commit: crate::cli::config::Commit) -> std::result::Result<(), String> {
     println!("A child process sends and schedules; it will be killed with SIGKILL in {} s.", ALIVE_MS / 1000);
     let (acknowledged, killed_ms) = watch_child(dir, commit)?;
     let timers = acknowledged.iter().filter(|id| id.starts_with('t')).count();
@@ -154,9 +154,12 @@ fn parent(dir: &Path, commit: crate::config::Commit) -> std::result::Result<(), 
 }
 
 /// Runs the child, kills it, and gives what it said and when it was killed.
-fn watch_child(dir: &Path, commit: crate::config::Commit) -> std::result::Result<(Vec<String>, i64), String> {
+fn watch_child(
+    dir: &Path,
+    commit: crate::cli::config::Commit,
+) -> std::result::Result<(Vec<String>, i64), String> {
     let program = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
-    let rule = if commit == crate::config::Commit::Appended { "appended" } else { "flushed" };
+    let rule = if commit == crate::cli::config::Commit::Appended { "appended" } else { "flushed" };
     let mut child = Command::new(program)
         .args(["demo", "--child", "--commit", rule, "--data-dir"])
         .arg(dir)

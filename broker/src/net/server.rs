@@ -19,8 +19,8 @@ use tokio::{
 
 use crate::{
     broker::{Broker, Counters},
-    connection,
-    peer::{Peer, Port},
+    clients::peer::{Peer, Port},
+    net::connection,
 };
 
 /// Refused connections are told of at most once in so long.

@@ -24,15 +24,18 @@ use tokio::time::sleep_until;
 
 use crate::{
     broker::{Broker, when_decided},
-    names, offsets,
-    outgoing::{self, Due, Keys, Prepared},
+    clients::peer::Peer,
+    handlers::{
+        offsets,
+        outgoing::{self, Due, Keys, Prepared},
+        topics,
+    },
+    names,
     patience::Patience,
-    peer::Peer,
     remoting::{
         Handled, Reply, Request, Response, Value,
         codes::{VERSION_CLIENT_ATTEMPTS_MAX, request as codes, response},
     },
-    topics,
 };
 
 /// System flag bits that a producer decides: compression and many tags. The others say how a record is laid out.

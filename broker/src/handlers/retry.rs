@@ -15,8 +15,9 @@ use mainspring::{ErrorKind, Failed, Failure, Offset, Result, record::Record};
 
 use crate::{
     broker::{Broker, Counters, when_decided},
-    names, offsets,
-    peer::Peer,
+    clients::peer::Peer,
+    handlers::offsets,
+    names,
     remoting::{
         Handled, Reply, Request, Response,
         codes::{VERSION_CLIENT_ATTEMPTS_MAX, request as codes, response},

@@ -424,7 +424,7 @@ mod tests {
     /// The page has a row for every setting, in their order, and its defaults are those of the code.
     #[test]
     fn the_page_has_every_setting_and_its_default() {
-        let page = include_str!("../../docs/operations.md");
+        let page = include_str!("../../../docs/operations.md");
         let rows: Vec<Vec<&str>> = page
             .lines()
             .filter(|line| line.starts_with("| `"))

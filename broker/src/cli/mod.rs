@@ -1,5 +1,9 @@
 //! The command line: what was asked, and what the person at the terminal is told.
 
+pub mod config;
+pub mod demo;
+mod opening;
+
 use std::{ffi::OsString, io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, Parser, Subcommand};
@@ -10,11 +14,13 @@ use mainspring::{Store, Wait};
 
 use crate::{
     broker::{Broker, Settings},
+    cli::{
+        config::{Commit, Config, Given},
+        opening::{Progress, open_aloud},
+    },
+    clients::holds::Holds,
     clock::RuntimeClock,
-    config::{self, Commit, Config, Given},
-    holds::Holds,
-    opening::{Progress, open_aloud},
-    server::{self, Listeners},
+    net::server::{self, Listeners},
 };
 
 /// Something failed while running.
@@ -37,7 +43,7 @@ enum Command {
     /// Serves clients until it is stopped (the default)
     Serve(Box<Serve>),
     /// Shows in half a minute that nothing is lost, doubled or early over a kill -9
-    Demo(crate::demo::Demo),
+    Demo(crate::cli::demo::Demo),
 }
 
 #[derive(Debug, Args)]
@@ -70,7 +76,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, open: Open) -> ExitCo
     let serve = match cli.command {
         Some(Command::Serve(serve)) => *serve,
         Some(Command::Demo(demo)) => {
-            return crate::demo::run(&demo).map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
+            return crate::cli::demo::run(&demo).map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
         }
         None => cli.serve,
     };

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     broker::Broker,
-    locks::MessageQueue,
+    clients::locks::MessageQueue,
     loose,
     remoting::{Handled, Request, Response, codes::response},
 };

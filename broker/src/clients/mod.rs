@@ -8,6 +8,11 @@
 //!
 //! The registry knows no time of its own: callers pass elapsed milliseconds.
 
+pub mod heartbeat;
+pub mod holds;
+pub mod locks;
+pub mod peer;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
@@ -19,8 +24,10 @@ use parking_lot::Mutex;
 use mainspring::TagFilter;
 
 use crate::{
-    heartbeat::{ConsumerData, ExpressionType, Heartbeat, MessageModel, SubscriptionData},
-    peer::Peer,
+    clients::{
+        heartbeat::{ConsumerData, ExpressionType, Heartbeat, MessageModel, SubscriptionData},
+        peer::Peer,
+    },
     remoting::{Response, codes::request},
 };
 
@@ -282,7 +289,7 @@ mod tests {
     use tokio::sync::mpsc::Receiver;
 
     use super::*;
-    use crate::peer::{Port, Push};
+    use crate::clients::peer::{Port, Push};
 
     fn peer(id: u64) -> (Arc<Peer>, Receiver<Push>) {
         let (peer, queue) = Peer::new(id, "127.0.0.1:1".parse().unwrap(), Port::Broker);

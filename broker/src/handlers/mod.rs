@@ -3,15 +3,22 @@
 //! A handler is a function over [`Broker`], [`Peer`] and [`Request`]. It answers at once, or gives back a future where
 //! an answer must wait (a commit, a new message); appends themselves happen in the order requests came in.
 
+mod membership;
+mod namesrv;
+mod offsets;
+mod orderly;
+pub mod outgoing;
+mod pull;
+mod retry;
+mod send;
+mod topics;
+
 use std::sync::Arc;
 
 use crate::{
     broker::Broker,
-    membership, namesrv, offsets, orderly,
-    peer::{Peer, Port},
-    pull,
+    clients::peer::{Peer, Port},
     remoting::{Handled, Reply, Request, Response, codes::request as codes},
-    retry, send, topics,
 };
 
 /// Serves one request.

@@ -22,11 +22,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     broker::Broker,
-    heartbeat::ExpressionType,
-    holds::Wanted,
-    membership, names, offsets,
+    clients::{heartbeat::ExpressionType, holds::Wanted},
+    handlers::{membership, offsets, topics},
+    names,
     remoting::{Body, Fields, Handled, Reply, Request, Response, codes::response},
-    topics,
 };
 
 /// The request commits an offset too.

@@ -9,11 +9,13 @@ use mainspring::GroupConfig;
 
 use crate::{
     broker::{Broker, blocking},
-    heartbeat::{ExpressionType, Heartbeat, MessageModel, SubscriptionData},
+    clients::{
+        heartbeat::{ExpressionType, Heartbeat, MessageModel, SubscriptionData},
+        peer::Peer,
+    },
+    handlers::topics,
     names,
-    peer::Peer,
     remoting::{Handled, Reply, Request, Response, codes::response},
-    topics,
 };
 
 /// Code 34: a client says that it lives and what it wants. Groups and their retry topics are made here, so that a

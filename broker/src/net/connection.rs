@@ -35,9 +35,9 @@ use tokio::{
 
 use crate::{
     broker::{Broker, Counters},
-    dispatch,
+    clients::peer::{Peer, Push},
+    handlers,
     patience::Patience,
-    peer::{Peer, Push},
     remoting::{
         Encoding, Frame, FrameError, Header, Outbox, Reply, Request, Response,
         codes::response,
@@ -269,7 +269,7 @@ impl Connection {
         }
         let (opaque, one_way) = (header.opaque, header.is_one_way());
         let request = Request { header, body: frame.body.clone() };
-        let reply = catch_unwind(AssertUnwindSafe(|| dispatch::handle(&self.broker, &self.peer, &request)))
+        let reply = catch_unwind(AssertUnwindSafe(|| handlers::handle(&self.broker, &self.peer, &request)))
             .unwrap_or_else(|_| Reply::Now(panicked(&self.broker.counters.panics)));
         match reply {
             Reply::Now(response) if response.not_yet && self.stall(frame, patience) => {}

@@ -2,9 +2,9 @@
 
 use crate::{
     broker::{Broker, when_decided},
+    handlers::topics,
     names,
     remoting::{Fields, Handled, Request, Response, codes::response},
-    topics,
 };
 
 fn queue<'a>(fields: &'a Fields<'_>) -> Result<(&'a str, u32), Response> {

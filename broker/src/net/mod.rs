@@ -1,0 +1,4 @@
+//! The sockets: [`server`] accepts, `connection` serves one.
+
+mod connection;
+pub mod server;
