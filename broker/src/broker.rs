@@ -15,6 +15,7 @@ use crate::{
     clock::Clock,
     names,
     remoting::{Reply, Response, codes::response},
+    traffic::Traffic,
     unique_ids::UniqueIds,
 };
 
@@ -78,6 +79,8 @@ pub struct Broker {
     pub clock: Arc<dyn Clock>,
     /// Things that happened.
     pub counters: Counters,
+    /// Messages that passed.
+    pub traffic: Traffic,
     pub(crate) ids: UniqueIds,
     creating: tokio::sync::Mutex<()>,
 }
@@ -93,7 +96,8 @@ impl Broker {
     #[must_use]
     pub fn new(store: Store, holds: Arc<Holds>, clock: Arc<dyn Clock>, settings: Settings) -> Arc<Self> {
         // A restarted process may get its old number back; the start time tells the two apart.
-        let salt = u32::from_be_bytes(*store.now_ms().to_be_bytes().last_chunk().unwrap_or(&[0; 4]));
+        let now_ms = store.now_ms();
+        let salt = u32::from_be_bytes(*now_ms.to_be_bytes().last_chunk().unwrap_or(&[0; 4]));
         let ids = UniqueIds::new(*settings.advertised.ip(), std::process::id(), salt);
         Arc::new(Self {
             store,
@@ -103,6 +107,7 @@ impl Broker {
             holds,
             clock,
             counters: Counters::default(),
+            traffic: Traffic::begin(now_ms),
             ids,
             creating: tokio::sync::Mutex::new(()),
         })

@@ -4,7 +4,7 @@
 //! takes their messages and hands them out. The [`mainspring`] store behind it does the keeping.
 //!
 //! Map, each knowing only those before it: [`remoting`] is the protocol as pure functions over bytes; [`clients`] who is
-//! connected and waits; [`broker`] what handlers share; `handlers` one module for each kind of request; [`net`] the
+//! connected and waits; [`traffic`] how many messages pass; [`broker`] what handlers share; `handlers` one module for each kind of request; [`net`] the
 //! sockets; [`cli`] the command line.
 
 pub mod broker;
@@ -17,4 +17,5 @@ pub mod names;
 pub mod net;
 mod patience;
 pub mod remoting;
+pub mod traffic;
 mod unique_ids;

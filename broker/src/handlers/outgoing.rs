@@ -41,6 +41,8 @@ pub struct Prepared {
     pub wait: bool,
     /// Whether it is half of a transaction.
     pub transactional: bool,
+    /// Whether it has a sharding key: its order counts.
+    pub ordered: bool,
 }
 
 /// Whether a message without a unique key gets one.
@@ -65,7 +67,7 @@ pub fn prepare(
     keys: (&UniqueIds, Keys),
 ) -> Result<Prepared, Response> {
     let mut text = Vec::with_capacity(given.len() + 128);
-    let (mut unique_key, mut wait, mut transactional) = (None, true, false);
+    let (mut unique_key, mut wait, mut transactional, mut ordered) = (None, true, false, false);
     let mut delay = Delay::default();
     for (key, value) in pairs(given.as_bytes()) {
         match key {
@@ -78,6 +80,7 @@ pub fn prepare(
                 match key {
                     name::UNIQ_KEY => unique_key = Some(value.to_owned()),
                     name::WAIT => wait = !value.eq_ignore_ascii_case("false"),
+                    name::SHARDING_KEY => ordered = true,
                     name::TRAN_MSG => transactional = value.eq_ignore_ascii_case("true"),
                     _ => {}
                 }
@@ -97,7 +100,7 @@ pub fn prepare(
         let why = format!("the properties have {} bytes, {PROPERTIES_BYTES_MAX} are allowed", text.len());
         return Err(Response::refuse(response::MESSAGE_ILLEGAL, why));
     }
-    Ok(Prepared { text, unique_key, due: delay.due(now_ms)?, wait, transactional })
+    Ok(Prepared { text, unique_key, due: delay.due(now_ms)?, wait, transactional, ordered })
 }
 
 #[derive(Default)]
@@ -181,10 +184,11 @@ mod tests {
         for gone in ["POP_CK", "DELAY"] {
             assert_eq!(name::get(&made.text, gone), None, "{gone}");
         }
-        assert!(!made.wait && !made.transactional);
-        let kept = run(&[("UNIQ_KEY", "u"), ("TRAN_MSG", "true")], Keys::Make).unwrap();
+        assert!(!made.wait && !made.transactional && !made.ordered);
+        let kept =
+            run(&[("UNIQ_KEY", "u"), ("TRAN_MSG", "true"), ("__SHARDINGKEY", "s")], Keys::Make).unwrap();
         assert_eq!(kept.unique_key.as_deref(), Some("u"));
-        assert!(kept.wait && kept.transactional);
+        assert!(kept.wait && kept.transactional && kept.ordered);
         assert_eq!(run(&[], Keys::Leave).unwrap().unique_key, None);
     }
 

@@ -26,6 +26,7 @@ use crate::{
     handlers::{membership, offsets, topics},
     names,
     remoting::{Body, Fields, Handled, Reply, Request, Response, codes::response},
+    traffic::Consumption,
 };
 
 /// The request commits an offset too.
@@ -51,6 +52,7 @@ struct Pull {
     max_records: usize,
     max_bytes: usize,
     suspend: Option<Duration>,
+    counted: Arc<Consumption>,
 }
 
 impl Pull {
@@ -136,6 +138,7 @@ fn read_fields(broker: &Broker, request: &Request<'_>, group: &str) -> Result<Pu
         max_bytes: max_bytes.map_or(BYTES_DEFAULT, |bytes| at_most(bytes, BYTES_MAX)),
         suspend: (sys_flag & FLAG_SUSPEND != 0 && suspend_ms > 0)
             .then(|| Duration::from_millis(suspend_ms).min(SUSPEND_MAX)),
+        counted: broker.traffic.groups.get(group, topic),
     })
 }
 
@@ -197,7 +200,7 @@ fn serve(broker: &Arc<Broker>, pull: Pull) -> Handled {
             let broker = Arc::clone(broker);
             Ok(Reply::later(async move { hold(&broker, &pull, limit).await }))
         }
-        _ => Ok(answer(&pull, result).into()),
+        _ => Ok(answer(broker, &pull, result).into()),
     }
 }
 
@@ -207,7 +210,7 @@ async fn hold(broker: &Arc<Broker>, pull: &Pull, limit: Duration) -> Response {
         let mut hold = broker.holds.hold(&pull.wanted);
         let last = Instant::now() >= deadline || broker.holds.is_stopped();
         match pull.read(broker) {
-            Ok(result) if last || !pull.is_waiting(&result) => return answer(pull, result),
+            Ok(result) if last || !pull.is_waiting(&result) => return answer(broker, pull, result),
             Ok(_) => {}
             Err(error) => return error.into(),
         }
@@ -218,7 +221,7 @@ async fn hold(broker: &Arc<Broker>, pull: &Pull, limit: Duration) -> Response {
     }
 }
 
-fn answer(pull: &Pull, result: ReadResult) -> Response {
+fn answer(broker: &Broker, pull: &Pull, result: ReadResult) -> Response {
     let from = pull.wanted.from;
     let (code, remark, next) = match result.status {
         ReadStatus::Found => (response::SUCCESS, "FOUND", result.next),
@@ -232,6 +235,8 @@ fn answer(pull: &Pull, result: ReadResult) -> Response {
     let mut response = Response { code, remark: Some(remark.into()), ..Response::ok() };
     response.fields.reserve_exact(6);
     if !result.records.is_empty() {
+        let bytes = result.records.len_bytes();
+        broker.traffic.handed_out(&pull.counted, result.records.len(), bytes);
         response.body = Body::Slices(result.records.slices().collect());
     }
     response

@@ -11,7 +11,10 @@
 
 use std::sync::Arc;
 
-use mainspring::{ErrorKind, Failed, Failure, Offset, Result, record::Record};
+use mainspring::{
+    ErrorKind, Failed, Failure, Offset, Result,
+    record::{Record, properties},
+};
 
 use crate::{
     broker::{Broker, Counters, when_decided},
@@ -25,12 +28,12 @@ use crate::{
 };
 
 /// On the broker port.
-pub(crate) fn handle(broker: &Broker, peer: &Peer, request: &Request<'_>) -> Handled {
+pub(crate) fn handle(broker: &Arc<Broker>, peer: &Peer, request: &Request<'_>) -> Handled {
     consume_failed(broker, Some(peer), request)
 }
 
 /// `member` is the connection that must belong to the group for its word on what it reads to count.
-fn consume_failed(broker: &Broker, member: Option<&Peer>, request: &Request<'_>) -> Handled {
+fn consume_failed(broker: &Arc<Broker>, member: Option<&Peer>, request: &Request<'_>) -> Handled {
     let fields = request.fields();
     let group = fields.required("group")?;
     if broker.store.group(group).is_none() {
@@ -47,25 +50,39 @@ fn consume_failed(broker: &Broker, member: Option<&Peer>, request: &Request<'_>)
         origin_message_id: named("originMsgId"),
         origin_topic: named("originTopic"),
     };
-    check_reader(broker, group, failure.offset, member)?;
+    let failed = check_reader(broker, group, failure.offset, member)?;
     let pending = broker.store.consume_failed(&failure).map_err(refusal)?;
-    Ok(when_decided(pending, answer))
+    let (broker, group) = (Arc::clone(broker), group.to_owned());
+    Ok(when_decided(pending, move |result| {
+        if let Ok(outcome @ (Failed::Again(_) | Failed::DeadLetter)) = result {
+            broker.traffic.failed(&group, &failed.topic, outcome == Failed::DeadLetter, failed.body_bytes);
+        }
+        answer(result)
+    }))
 }
 
-/// Refuses a record of a topic that the group surely never read.
+/// The message that a group failed to consume.
+struct FailedMessage {
+    /// The topic that it was first sent to.
+    topic: String,
+    body_bytes: usize,
+}
+
+/// The record at `offset`; one of a topic that the group surely never read is refused.
 fn check_reader(
     broker: &Broker,
     group: &str,
     offset: Offset,
     member: Option<&Peer>,
-) -> std::result::Result<(), Response> {
+) -> std::result::Result<FailedMessage, Response> {
     let bytes = broker.store.record_at(offset).map_err(refusal)?;
     let refuse = |text| Response::refuse(response::SYSTEM_ERROR, text);
     let record = Record::parse(&bytes).map_err(|e| refuse(format!("no message at {offset}: {e}")))?;
     let topic = record.topic();
     let its_own = names::group_of_retry_topic(topic) == Some(group);
     if its_own || !broker.clients.never_read(group, topic, member) || has_progress(broker, group, topic) {
-        return Ok(());
+        let topic = record.property(properties::RETRY_TOPIC).unwrap_or(topic).to_owned();
+        return Ok(FailedMessage { topic, body_bytes: record.body().len() });
     }
     Err(refuse(format!(
         "the message at {offset} is of the topic {topic}, which the consumer group {group} never read"

@@ -36,6 +36,7 @@ use crate::{
         Handled, Reply, Request, Response, Value,
         codes::{VERSION_CLIENT_ATTEMPTS_MAX, request as codes, response},
     },
+    traffic::Kind,
 };
 
 /// System flag bits that a producer decides: compression and many tags. The others say how a record is laid out.
@@ -93,6 +94,8 @@ struct Send {
     sys_flag: i32,
     born_ms: i64,
     reconsume_times: i32,
+    /// The group that failed to consume this, and what it read it from.
+    failed_by: Option<(String, String)>,
     peer: Arc<Peer>,
     /// Unique key of the message, or of the batch.
     transaction_id: Option<String>,
@@ -156,9 +159,11 @@ fn read(
     let given = fields.get(names.properties).unwrap_or_default();
     check_sizes(broker, &request.body, given)?;
 
-    let mut dead = false;
+    let (mut dead, mut failed_by) = (false, None);
     if let Some(group) = names::group_of_retry_topic(&topic) {
         let config = broker.store.group(group).ok_or_else(|| offsets::no_group(group))?;
+        let origin = properties::get(given.as_bytes(), properties::RETRY_TOPIC).unwrap_or(&topic);
+        failed_by = Some((group.to_owned(), origin.to_owned()));
         let clients = fields.number(names.attempts_max)?;
         let honoured = clients.filter(|_| request.header.version >= VERSION_CLIENT_ATTEMPTS_MAX);
         let given_up = broker.locks.holds_any(group, broker.clock.elapsed_ms());
@@ -186,6 +191,7 @@ fn read(
         sys_flag: sys_flag & SYS_FLAG_KEPT,
         born_ms: fields.number(names.born)?.unwrap_or(0),
         reconsume_times,
+        failed_by,
         peer: Arc::clone(peer),
         transaction_id,
         content,
@@ -267,12 +273,15 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
             let due_ms = match prepared.due {
                 Due::Now => {
                     let pending = broker.store.append_draft(&draft, wait)?;
+                    let kind = if prepared.ordered { Kind::Fifo } else { Kind::Normal };
+                    count(broker, send, kind, [body.len()].into_iter());
                     return Ok(answer(broker, pending, send.transaction_id.take(), one_ack));
                 }
                 Due::Level(level) => broker.store.level_due_ms(level),
                 Due::At(at) => at,
             };
             let pending = broker.store.schedule_draft(&draft, due_ms, wait)?;
+            count(broker, send, Kind::Delay, [body.len()].into_iter());
             let fields = move |broker: &Broker, at| scheduled(broker, queue, at);
             Ok(answer(broker, pending, send.transaction_id.take(), fields))
         }
@@ -283,9 +292,19 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
                 .map(|(flag, body, prepared)| draft(*flag, &body[..], &prepared.text))
                 .collect();
             let pending = broker.store.append_batch(&drafts, wait)?;
+            count(broker, send, Kind::Normal, messages.iter().map(|(_, body, _)| body.len()));
             Ok(answer(broker, pending, send.transaction_id.take(), many_acks))
         }
     }
+}
+
+/// Counts what stands in the log now.
+fn count(broker: &Broker, send: &Send, kind: Kind, bodies: impl Iterator<Item = usize> + Clone) {
+    if let Some((group, origin)) = &send.failed_by {
+        let is_dead = names::group_of_retry_topic(&send.topic).is_none();
+        broker.traffic.failed(group, origin, is_dead, bodies.clone().sum());
+    }
+    broker.traffic.sent(&send.topic, kind, bodies);
 }
 
 fn choose_queue(asked: i32, config: &TopicConfig) -> std::result::Result<u32, Response> {

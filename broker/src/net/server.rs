@@ -27,6 +27,8 @@ use crate::{
 const REFUSALS_TOLD: Duration = Duration::from_secs(1);
 /// How often clients that fell silent are looked for.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the counters of traffic are told the time.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: mostly a lack of file descriptors, which closing connections cures.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections get this long to end when the broker stops.
@@ -148,6 +150,7 @@ pub async fn run(broker: Arc<Broker>, listeners: Listeners, stop: impl Future<Ou
         tokio::spawn(accept(Arc::clone(&gate), listeners.broker, Port::Broker)),
         tokio::spawn(accept(gate, listeners.name_service, Port::NameService)),
         tokio::spawn(expire(Arc::clone(&broker))),
+        tokio::spawn(count(Arc::clone(&broker))),
     ];
     stop.await;
     for task in tasks {
@@ -198,5 +201,15 @@ async fn expire(broker: Arc<Broker>) {
         tick.tick().await;
         broker.clients.expire(broker.clock.elapsed_ms());
         broker.locks.expire(broker.clock.elapsed_ms());
+        let Broker { store, traffic, .. } = &*broker;
+        traffic.retain(|topic| store.topic(topic).is_some(), |group| store.group(group).is_some());
+    }
+}
+
+async fn count(broker: Arc<Broker>) {
+    let mut tick = interval(COUNT_INTERVAL);
+    loop {
+        tick.tick().await;
+        broker.traffic.tick(broker.store.now_ms());
     }
 }

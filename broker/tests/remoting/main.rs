@@ -8,3 +8,4 @@ mod consumption;
 mod paced;
 mod stalls;
 mod support;
+mod traffic;

@@ -57,6 +57,12 @@ impl Records {
         self.spans.is_empty()
     }
 
+    /// Bytes of all records together.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.spans.iter().map(|span| span.len as usize).sum()
+    }
+
     /// The records' bytes, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> + '_ {
         self.spans.iter().map(|span| &self.runs[span.run as usize][span.range()])
