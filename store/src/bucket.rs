@@ -62,7 +62,8 @@ pub struct Entry {
     pub due_ms: i64,
     /// The timer.
     pub schedule: Offset,
-    position: u64,
+    /// First byte of its record in the stream.
+    pub position: u64,
     /// Bytes of its record.
     pub size: u32,
     checksum: u32,

@@ -139,14 +139,29 @@ impl fmt::Display for Handle {
 impl FromStr for Handle {
     type Err = Error;
 
+    /// Reads `DUE-SCHEDULE`: milliseconds since the Unix epoch in decimal, and the log position in 16 hexadecimal digits.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let parse = || {
-            let (due, schedule) = text.rsplit_once('-')?;
-            let schedule = (schedule.len() == 16).then(|| u64::from_str_radix(schedule, 16).ok())??;
-            Some(Self { due_ms: due.parse().ok()?, schedule: Offset(schedule) })
+        let wrong = |at: usize, what: &str| {
+            let text = format!("`{text}` is not the handle of a timer: at character {}, {what}", at + 1);
+            Error::new(ErrorKind::Invalid, text)
         };
-        let invalid = || Error::new(ErrorKind::Invalid, format!("`{text}` is not the handle of a timer"));
-        parse().ok_or_else(invalid)
+        let digits = |from: usize, is_digit: fn(&char) -> bool| {
+            text.chars().skip(from).take_while(is_digit).count() + from
+        };
+        let due_end = digits(0, char::is_ascii_digit);
+        let (due, rest) = text.split_at(due_end); // ASCII so far, so characters are bytes
+        let due_ms = due.parse().map_err(|_| wrong(0, "the due time in milliseconds is expected"))?;
+        if !rest.starts_with('-') {
+            return Err(wrong(due_end, "a `-` is expected behind the due time"));
+        }
+        let end = digits(due_end + 1, char::is_ascii_hexdigit);
+        if end != due_end + 17 || end != text.len() {
+            let what = "16 hexadecimal digits are expected behind the `-`, and nothing else";
+            return Err(wrong(end.min(due_end + 17), what));
+        }
+        let schedule = u64::from_str_radix(&rest[1..], 16);
+        let schedule = schedule.map_err(|_| wrong(due_end + 1, "a log position is expected"))?;
+        Ok(Self { due_ms, schedule: Offset(schedule) })
     }
 }
 
@@ -175,8 +190,21 @@ mod tests {
     fn handles_read_back() {
         let handle = Handle { due_ms: 1_795_321_365_001, schedule: Offset((3 << 40) + 77) };
         assert_eq!(handle.to_string().parse::<Handle>().unwrap(), handle);
-        for bad in ["", "1", "1-2", "x-0000000000000001", "1-000000000000000g"] {
-            assert!(bad.parse::<Handle>().is_err(), "{bad}");
+        let bad = [
+            ("", 1),
+            ("1", 2),
+            ("1-2", 4),
+            ("x-0000000000000001", 1),
+            ("-1-0000000000000001", 1),
+            ("99999999999999999999-0000000000000001", 1),
+            ("1-000000000000000g", 18),
+            ("1-00000000000000001", 19),
+            ("1-0000000000000001 ", 19),
+            ("1-\u{e4}", 3),
+        ];
+        for (text, at) in bad {
+            let told = text.parse::<Handle>().unwrap_err().to_string();
+            assert!(told.contains(&format!("at character {at}, ")), "{told}");
         }
     }
 }

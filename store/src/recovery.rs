@@ -121,6 +121,7 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
         found,
         report: Report { clean: epoch.is_none_or(|e| e.clean), ..Report::default() },
         damage: None,
+        looking: false,
     };
     let (mut views, mut generations) = opening.base()?;
     if views.segment_bytes == 0 {
@@ -142,6 +143,51 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
     tracing::info!(?report, "opened");
     let files = FoundFiles { sealed, generations, next_base, garbage, buckets, checkpoint };
     Ok(Opened { lock, log, views, files, next_epoch, queue_skips, damage, report })
+}
+
+/// A store as it is, for one who only looks.
+pub(crate) struct Surveyed {
+    pub(crate) identity: Identity,
+    pub(crate) epoch: Option<EpochRecord>,
+    pub(crate) log: Log,
+    pub(crate) views: Views,
+    pub(crate) buckets: Buckets,
+    pub(crate) damage: Option<Error>,
+    pub(crate) report: Report,
+}
+
+/// What [`open`] would come to, without changing anything: nothing is written again, cut, sealed or removed. Who calls
+/// it holds the lock.
+///
+/// # Errors
+/// As [`open`]; [`ErrorKind::NotFound`] where there is no store.
+pub(crate) fn survey(backend: &dyn Backend) -> Result<Surveyed> {
+    let found = find(backend)?;
+    let missing = || Error::new(ErrorKind::NotFound, format!("{} holds no store", backend.describe()));
+    let identity = cells::read::<Identity>(backend)?.ok_or_else(missing)?;
+    let epoch = cells::read::<EpochRecord>(backend)?;
+    let checkpoint = cells::read::<Checkpoint>(backend)?.map_or(Offset(0), |c| c.flushed);
+    let mut opening = Opening {
+        backend,
+        secret: identity.secret,
+        now_ms: identity.created_ms, // only positions the wheel
+        buckets: open_buckets(backend, &found.buckets)?,
+        found,
+        report: Report { clean: epoch.is_none_or(|e| e.clean), ..Report::default() },
+        damage: None,
+        looking: true,
+    };
+    let (mut views, mut generations) = opening.base()?;
+    let chain = opening.chain(&views, &mut generations)?;
+    opening.judge(&chain, checkpoint.max(views.applied))?;
+    let log = Log::new(identity.secret, opening.settle(&chain)?);
+    opening.report.applied_frames = views.replay(&log, chain.end, |_| ())?;
+    opening.serve(&log, chain, &mut views)?;
+    for bucket in opening.buckets.values() {
+        views.adopt(bucket)?;
+    }
+    let Opening { buckets, report, damage, .. } = opening;
+    Ok(Surveyed { identity, epoch, log, views, buckets, damage, report })
 }
 
 fn find(backend: &dyn Backend) -> Result<Found> {
@@ -227,6 +273,8 @@ struct Opening<'a> {
     found: Found,
     report: Report,
     damage: Option<Error>,
+    /// Whether the medium stays as it is.
+    looking: bool,
 }
 
 impl Opening<'_> {
@@ -448,7 +496,7 @@ impl Opening<'_> {
     fn settle(&mut self, chain: &Chain) -> Result<Vec<Arc<Segment>>> {
         let mut segments = Vec::new();
         for found in &chain.segments {
-            if !found.sealed && self.damage.is_none() {
+            if !found.sealed && self.damage.is_none() && !self.looking {
                 self.rewrite(found)?;
             }
             let reader = self.reader(StreamKind::Segment(found.start))?;
@@ -495,7 +543,9 @@ impl Opening<'_> {
             let voids = views.voids_in(segment.start, found.end);
             let index = match found.index {
                 Some(index) => index,
-                None if self.damage.is_none() => index_segment(self.backend, self.secret, segment, &voids)?,
+                None if self.damage.is_none() && !self.looking => {
+                    index_segment(self.backend, self.secret, segment, &voids)?
+                }
                 None => {
                     let bytes = build_index(self.secret, segment, &voids)?;
                     let reader = Arc::new(InMemory(bytes.into()));

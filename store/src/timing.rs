@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// What became of a timer that is neither pending nor cancelled: it fired, if its schedule is in the log.
-    fn ended(&self, handle: &Handle) -> Result<Cancel> {
+    pub(crate) fn ended(&self, handle: &Handle) -> Result<Cancel> {
         let core = self.core();
         let in_log = handle.schedule >= core.views.read().start && handle.schedule < core.cursors.applied();
         let head = (crate::frame::OP_HEAD_BYTES + crate::frame::RECORD_AT_SCHEDULE) as u64;

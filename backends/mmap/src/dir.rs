@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use backends::{Lock, Name, check};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::{Access, FlockOperation, access, flock, fsync};
+use rustix::io::Errno;
 
 use crate::errors::full;
 use crate::naming::{self, Kind};
@@ -118,10 +119,7 @@ impl Dir {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
         let mut file = options.open(self.file(naming::LOCK))?;
         if let Err(errno) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            let text = format!("{} is locked by process {}: {errno}", self.path.display(), holder.trim());
-            return Err(io::Error::new(io::Error::from(errno).kind(), text));
+            return Err(holder_error(&self.path, &mut file, errno));
         }
         file.set_len(0)?;
         file.rewind()?;
@@ -135,6 +133,14 @@ impl Dir {
         self.locked.store(true, Ordering::Release);
         Ok(Held { dir: Arc::clone(self), _file: file })
     }
+}
+
+/// Somebody else holds the lock of `path`: who, as `lock` says.
+pub(crate) fn holder_error(path: &Path, lock: &mut File, errno: Errno) -> io::Error {
+    let mut holder = String::new();
+    let _ = lock.read_to_string(&mut holder); // unreadable: the holder stays unnamed
+    let text = format!("{} is locked by process {}: {errno}", path.display(), holder.trim());
+    io::Error::new(io::Error::from(errno).kind(), text)
 }
 
 /// The lock; closing the file releases it.

@@ -13,6 +13,7 @@ mod disk;
 mod errors;
 mod map;
 mod naming;
+mod read_only;
 mod registry;
 
 use std::fs::{self, File, OpenOptions};
@@ -32,6 +33,8 @@ use crate::disk::{Disk, allocate, free_bytes, prepare};
 use crate::errors::full;
 use crate::map::{Region, RegionWriter};
 use crate::naming::Kind;
+
+pub use crate::read_only::ReadOnlyBackend;
 
 /// Streams and cells in the files of one directory; a clone is another handle of the same.
 ///
@@ -149,23 +152,7 @@ impl Streams for MmapBackend {
 
     fn list(&self) -> io::Result<Vec<StreamInfo>> {
         let _entries = self.dir.entries()?;
-        let mut streams = Vec::new();
-        for entry in fs::read_dir(self.dir.path())? {
-            let entry = entry?;
-            let (name, sealed) = match naming::parse(&entry.file_name()) {
-                Some((name, Kind::Sealed)) => (name, true),
-                Some((name, Kind::Open)) => (name, false),
-                _ => continue,
-            };
-            let metadata = entry.metadata()?;
-            if metadata.is_file() {
-                streams.push(StreamInfo { name, len: metadata.len(), sealed });
-            }
-        }
-        // Sealed first where somebody copied files: it is the one that `find` finds.
-        streams.sort_by(|a, b| a.name.cmp(&b.name).then(b.sealed.cmp(&a.sealed)));
-        streams.dedup_by(|b, a| a.name == b.name);
-        Ok(streams)
+        naming::streams(self.dir.path())
     }
 
     fn remove(&self, name: &Name) -> io::Result<()> {

@@ -10,8 +10,11 @@
 //! ```
 
 use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::Path;
 
-use backends::Name;
+use backends::{Name, StreamInfo};
 
 /// The lock file. It has no extension, so no stream or cell can have its name.
 pub(crate) const LOCK: &str = "lock";
@@ -50,6 +53,27 @@ pub(crate) fn parse(file: &OsStr) -> Option<(Name, Kind)> {
     let (stem, extension) = file.to_str()?.split_once('.')?;
     let kind = Kind::ALL.into_iter().find(|kind| kind.extension() == extension)?;
     Some((Name::new(stem)?, kind))
+}
+
+/// The streams in a directory, sorted by name.
+pub(crate) fn streams(path: &Path) -> io::Result<Vec<StreamInfo>> {
+    let mut streams = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let (name, sealed) = match parse(&entry.file_name()) {
+            Some((name, Kind::Sealed)) => (name, true),
+            Some((name, Kind::Open)) => (name, false),
+            _ => continue,
+        };
+        let metadata = entry.metadata()?;
+        if metadata.is_file() {
+            streams.push(StreamInfo { name, len: metadata.len(), sealed });
+        }
+    }
+    // Sealed first where somebody copied files: it is the one that `find` finds.
+    streams.sort_by(|a, b| a.name.cmp(&b.name).then(b.sealed.cmp(&a.sealed)));
+    streams.dedup_by(|b, a| a.name == b.name);
+    Ok(streams)
 }
 
 #[cfg(test)]

@@ -158,6 +158,11 @@ impl Upkeep {
         }
     }
 
+    /// The buckets that can be read.
+    pub(crate) fn buckets(&self) -> &Buckets {
+        &self.buckets
+    }
+
     pub(super) fn bucket(&self, segment: Offset) -> Option<&Bucket> {
         self.buckets.get(&segment)
     }

@@ -48,6 +48,8 @@ pub struct Timers {
     bucketed: BTreeMap<Offset, usize>,
     /// Their due times, owner milliseconds: a handle with another one names no timer.
     cancelled: BTreeMap<Offset, i64>,
+    /// How many times a record came to be somewhere else; whoever looks at timers in parts compares it.
+    moves: u64,
     digest: u64,
     /// What [`next_due_ms`](Self::next_due_ms) found last, or `UNKNOWN`: finding it may mean looking at a whole
     /// slot, and it is asked for at every step.
@@ -67,6 +69,7 @@ impl Timers {
             logged: BTreeSet::new(),
             bucketed: BTreeMap::new(),
             cancelled: BTreeMap::new(),
+            moves: 0,
             digest: 0,
             next_ms: AtomicI64::new(NEVER),
         }
@@ -186,8 +189,15 @@ impl Timers {
         let Some(pending) = self.pending.get_mut(&schedule) else { return };
         let place = Place::Bucket { segment, slot };
         let before = std::mem::replace(&mut pending.place, place);
+        self.moves += 1;
         self.forget(schedule, before);
         self.note(schedule, place);
+    }
+
+    /// How many times a pending timer's record came to be somewhere else.
+    #[must_use]
+    pub fn moves(&self) -> u64 {
+        self.moves
     }
 
     fn note(&mut self, schedule: Offset, place: Place) {

@@ -5,6 +5,7 @@
 
 mod cancel;
 mod clock;
+mod ledger;
 mod load;
 mod observability;
 mod restart;
