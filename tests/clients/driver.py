@@ -13,8 +13,9 @@ import time
 import broker
 import clients
 import crash
+import readme
 
-CLIENTS = ("python", "java5", "java4")
+CLIENTS = ("python", "java5", "java4", "readme")
 COMMIT_RULES = ("appended", "flushed")
 
 
@@ -53,6 +54,8 @@ def chosen(names, lane, pattern):
 def make_client(name, directory):
     if name == "python":
         return clients.Wheel(directory)
+    if name == "readme":
+        return readme.Readme(directory)
     return clients.Java(directory, name, os.environ[f"CLIENTS_{name.upper()}_CLASSPATH"])
 
 
@@ -85,7 +88,7 @@ def run_lane(name, root, pattern):
         directory = os.path.join(root, name)
         client = make_client(name, directory)
         cases = chosen(client.list_cases(), name, pattern)
-        kills = chosen([f"kill_{commit}" for commit in COMMIT_RULES], name, pattern)
+        kills = [] if name == "readme" else chosen([f"kill_{commit}" for commit in COMMIT_RULES], name, pattern)
         if cases:
             run_suite(client, cases, directory, report)
         for kill in kills:
