@@ -183,7 +183,7 @@ impl Store {
         Ok(Explained::Pending(describe(*handle, &pending, self.timed_record(*handle, &pending, &buckets))))
     }
 
-    fn timed_record(&self, handle: Handle, pending: &Pending, buckets: &Buckets) -> Result<Bytes> {
+    pub(crate) fn timed_record(&self, handle: Handle, pending: &Pending, buckets: &Buckets) -> Result<Bytes> {
         record(pending, buckets, |size| self.core().log.slice(handle.schedule, size))
     }
 

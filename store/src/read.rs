@@ -11,12 +11,24 @@ use crate::engine::{InMemory, build_index};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{IndexFile, Unit};
 use crate::offset::Offset;
-use crate::record::{Record, TagFilter};
+use crate::record::{Record, TagFilter, layout};
 use crate::store::Store;
 use crate::views::Located;
 
 /// Units looked at in one read, at most.
 pub(crate) const SCAN_MAX: usize = 16_000;
+
+/// Bytes of records that a predicate is asked about in one read, at most; one read of the log more may come on top.
+const SCAN_BYTES: usize = 32 << 20;
+/// Records, and bytes of them, that a predicate is asked about between two looks at the views.
+const SELECT_RECORDS: usize = 256;
+const SELECT_BYTES: usize = 1 << 20;
+
+/// The queue offset that a stored record carries.
+fn queue_offset(record: &[u8]) -> u64 {
+    let field = record.get(layout::QUEUE_OFFSET..).and_then(<[u8]>::first_chunk::<8>);
+    field.map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
 
 /// What to read.
 #[derive(Debug, Clone, Copy)]
@@ -158,6 +170,55 @@ impl Store {
         Ok(ReadResult { status, records, next, min: range.start, max: range.end.max(next) })
     }
 
+    /// Reads messages of a queue that a predicate over their whole records selects, besides the tags.
+    ///
+    /// It looks at 16,000 records or 32 MiB of them at most; [`ReadStatus::NoMatch`] then says where to go on.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn read_where(
+        &self,
+        request: &ReadRequest<'_>,
+        selects: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<ReadResult> {
+        let (mut kept, mut bytes) = (Records::default(), 0);
+        let (mut looked, mut looked_bytes) = (0, 0);
+        let mut from = request.from;
+        loop {
+            let (max_records, max_bytes) = (SELECT_RECORDS, SELECT_BYTES);
+            let found = match self.read(&ReadRequest { from, max_records, max_bytes, ..*request }) {
+                Err(error) if from == request.from => return Err(error),
+                // What stands before something damaged can be read; the next read tells.
+                Err(_) => break,
+                Ok(found) if from == request.from && found.status != ReadStatus::Found => return Ok(found),
+                Ok(found) => found,
+            };
+            from = found.next;
+            for record in found.records.slices() {
+                looked_bytes += record.len();
+                if !selects(&record) {
+                    continue;
+                }
+                let full = kept.len() == request.max_records || bytes + record.len() > request.max_bytes;
+                if !kept.is_empty() && full {
+                    let next = queue_offset(&record);
+                    return Ok(ReadResult { status: ReadStatus::Found, records: kept, next, ..found });
+                }
+                bytes += record.len();
+                kept.push_slice(record);
+            }
+            looked += found.records.len();
+            let enough =
+                looked >= SCAN_MAX || looked_bytes >= SCAN_BYTES || kept.len() == request.max_records;
+            if enough || found.status != ReadStatus::Found {
+                break;
+            }
+        }
+        let status = if kept.is_empty() { ReadStatus::NoMatch } else { ReadStatus::Found };
+        let range = self.queue_range(request.topic, request.queue).unwrap_or(0..from);
+        Ok(ReadResult { status, records: kept, next: from, min: range.start, max: range.end.max(from) })
+    }
+
     /// The units at the first filled offset from `from` on; `None` if only blanks follow.
     fn units(&self, topic: &str, queue: u32, from: u64, max: usize) -> Result<Option<Batch>> {
         self.batch(self.locate(topic, queue, from, max), max)
@@ -190,7 +251,7 @@ impl Store {
     }
 
     /// Serves a segment from an index built again in memory: its file is damaged, the log is the truth.
-    fn rebuild_index(&self, segment: Offset) -> Result<Arc<IndexFile>> {
+    pub(crate) fn rebuild_index(&self, segment: Offset) -> Result<Arc<IndexFile>> {
         let core = self.core();
         let gone = || Error::new(ErrorKind::NotFound, "the segment was trimmed").at(segment);
         let found = core.log.find(segment).ok_or_else(gone)?;

@@ -25,6 +25,7 @@ use crate::naming::StreamKind;
 use crate::offset::Offset;
 use crate::options::{CommitRule, Options};
 use crate::pending::Pending;
+use crate::recent_keys::RecentKeys;
 use crate::record::{Draft, Limits as RecordLimits, Prepared, RecordError};
 use crate::recovery::{self, Report};
 use crate::settings::{GroupConfig, QUEUES_MAX, TopicConfig};
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) core: Arc<Core>,
     pub(crate) report: Report,
     pub(crate) consumers: Mutex<HashSet<(String, String)>>,
+    pub(crate) recent_keys: Mutex<RecentKeys>,
     closing: Mutex<Option<Box<dyn Lock>>>,
 }
 
@@ -134,6 +136,7 @@ impl Store {
             core,
             report: opened.report,
             consumers: Mutex::default(),
+            recent_keys: Mutex::default(),
             closing: Mutex::new(Some(opened.lock)),
         };
         Ok(Self { inner: Arc::new(inner) })

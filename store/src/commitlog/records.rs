@@ -45,6 +45,13 @@ impl Records {
         self.spans.push(Span { run, from, len });
     }
 
+    /// Adds a record that is a slice of its own.
+    pub(crate) fn push_slice(&mut self, record: Bytes) {
+        let len = u32::try_from(record.len()).unwrap_or(u32::MAX);
+        self.runs.push(record);
+        self.push(0, len);
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -112,6 +112,17 @@ impl Views {
         self.topic(topic)?.queues.get(queue as usize)
     }
 
+    /// The segments with messages of a topic, in order, and the index file of each that has one.
+    pub(crate) fn parts(&self, topic: &str) -> Vec<(Offset, Option<Arc<IndexFile>>)> {
+        let mut parts = BTreeMap::new();
+        for queue in self.topic(topic).into_iter().flat_map(|topic| &topic.queues) {
+            for (segment, index) in queue.parts() {
+                parts.entry(segment).or_insert_with(|| index.cloned());
+            }
+        }
+        parts.into_iter().collect()
+    }
+
     /// A group's settings.
     #[must_use]
     pub fn group(&self, name: &str) -> Option<&Arc<GroupConfig>> {

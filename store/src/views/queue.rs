@@ -130,6 +130,14 @@ impl Queue {
         }
     }
 
+    /// The segments with messages of it, in order, and the index file of each that has one.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (Offset, Option<&Arc<IndexFile>>)> {
+        self.parts.iter().map(|part| match &part.source {
+            Source::Memory(_) => (part.segment, None),
+            Source::File(index, _) => (part.segment, Some(index)),
+        })
+    }
+
     /// The first units at or above `from`, at most `max` of them where they have to be copied.
     #[must_use]
     pub fn locate(&self, from: u64, max: usize) -> Located {
