@@ -197,6 +197,5 @@ async fn expire(broker: Arc<Broker>) {
     loop {
         tick.tick().await;
         broker.clients.expire(broker.clock.elapsed_ms());
-        broker.locks.expire(broker.clock.elapsed_ms());
     }
 }
