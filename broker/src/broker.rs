@@ -11,7 +11,7 @@ use std::{
 use mainspring::{PERM_READ, PERM_WRITE, Pending, Store, TopicConfig, Wait};
 
 use crate::{
-    clients::{Clients, holds::Holds, locks::Locks},
+    clients::{Clients, holds::Holds},
     clock::Clock,
     names,
     remoting::{Reply, Response, codes::response},
@@ -71,8 +71,6 @@ pub struct Broker {
     pub settings: Settings,
     /// Who is connected.
     pub clients: Clients,
-    /// Which queues orderly consumers hold.
-    pub locks: Locks,
     /// Which pulls wait for messages.
     pub holds: Arc<Holds>,
     /// Elapsed time.
@@ -103,7 +101,6 @@ impl Broker {
             store,
             settings,
             clients: Clients::default(),
-            locks: Locks::default(),
             holds,
             clock,
             counters: Counters::default(),

@@ -22,6 +22,9 @@
 //! | timers in the log | schedule offset 8, due 8, size 4 |
 //! | buckets | segment 8, entries 4, bitmap of the pending ones |
 //! | last segment digest | has 1, end 8, digest 8 |
+//! | locks | group text, topic text, queue 4, client text, until 8 |
+//!
+//! A base of version 1 ends with the last segment digest. Version 2 is written only where a part behind it has entries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,12 +38,14 @@ use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::planted::{self, Bug};
 use crate::settings::{GroupConfig, TopicConfig};
-use crate::views::{Place, Timers, Views};
+use crate::views::{Lease, Place, Timers, Views};
 
 /// `MSB1`.
 pub const MAGIC: u32 = u32::from_be_bytes(*b"MSB1");
 /// The format version of bases.
 pub const VERSION: u32 = 1;
+/// The format version of bases that hold what version 1 has no place for.
+pub const LATER_VERSION: u32 = 2;
 /// Bytes of the header, envelope included.
 pub const HEADER_BYTES: usize = 44;
 /// The longest base, bytes: it is read into memory whole.
@@ -54,6 +59,14 @@ const _: () = assert!(fill(HEADER_FIELDS, HEAD_BYTES, HEADER_BYTES));
 /// What a base is wrapped in.
 pub const ENVELOPE: Envelope<'_> =
     Envelope { what: "base", magic: MAGIC, version: VERSION, bytes_max: BASE_BYTES_MAX };
+
+/// The same for later versions.
+pub const LATER: Envelope<'_> = Envelope { version: LATER_VERSION, ..ENVELOPE };
+
+/// What the base in these bytes is wrapped in, by the version that it names.
+fn envelope(bytes: &[u8]) -> Envelope<'static> {
+    if bytes.get(4..8) == Some(&VERSION.to_be_bytes()) { ENVELOPE } else { LATER }
+}
 
 /// A base that is ready to be written.
 #[derive(Debug, Clone)]
@@ -91,6 +104,7 @@ impl Views {
         let mut out = Writer::default();
         self.encode_settings(&mut out);
         out.u64(self.start.0).u64(self.applied.0).u64(self.timers.count() as u64).u64(self.timers.digest());
+        self.encode_later(&mut out);
         xxh3_64(&out.0)
     }
 
@@ -126,6 +140,27 @@ impl Views {
         }
     }
 
+    /// What version 1 has no place for; nothing where there is none of it. True if there is.
+    fn encode_later(&self, out: &mut Writer) -> bool {
+        let locks = self.locks.iter();
+        if locks.len() == 0 {
+            return false;
+        }
+        out.u64(locks.len() as u64);
+        for ((group, topic, queue), lease) in locks {
+            out.text(group).text(topic).u32(*queue).text(&lease.client).i64(lease.until_ms);
+        }
+        true
+    }
+
+    fn decode_later(&mut self, r: &mut Reader<'_>) -> std::result::Result<(), Malformed> {
+        for _ in 0..r.u64()? {
+            let key = (r.text()?.to_owned(), r.text()?.to_owned(), r.u32()?);
+            self.locks.insert(key, Lease { client: r.text()?.to_owned(), until_ms: r.i64()? });
+        }
+        Ok(())
+    }
+
     /// Whether a pending timer's record lies below the log's start and in no bucket: then there is no base.
     #[must_use]
     pub(crate) fn lacks_bodies(&self) -> bool {
@@ -154,7 +189,8 @@ impl Views {
         }
         let (at, digest) = self.segment_digest.unwrap_or_default();
         out.u8(u8::from(self.segment_digest.is_some())).u64(at.0).u64(digest);
-        let bytes = ENVELOPE.seal(&out.0);
+        let later = self.encode_later(&mut out);
+        let bytes = if later { LATER } else { ENVELOPE }.seal(&out.0);
         if bytes.len() as u64 > BASE_BYTES_MAX {
             tracing::error!(
                 bytes = bytes.len(),
@@ -196,9 +232,12 @@ impl Views {
     /// # Errors
     /// As [`Envelope::open`]; `Corrupt` too if the state is malformed or has another digest; or a bucket's error.
     pub fn thaw(bytes: &[u8], buckets: &Buckets, now_ms: i64) -> Result<Self> {
-        let mut r = Reader::new(ENVELOPE.open(bytes)?);
+        let envelope = envelope(bytes);
+        let mut r = Reader::new(envelope.open(bytes)?);
         let mut views = Self::empty(now_ms);
         let digest = views.decode(&mut r, buckets).map_err(|e| e.unwrap_or_else(|| corrupt("malformed")))?;
+        let later = if envelope.version == VERSION { Ok(()) } else { views.decode_later(&mut r) };
+        later.and_then(|()| r.end()).map_err(|Malformed| corrupt("malformed"))?;
         if views.digest() != digest {
             return Err(corrupt("the state's digest differs").at(views.applied));
         }
@@ -225,7 +264,6 @@ impl Views {
         }
         let last = (|| Ok::<_, Malformed>((r.u8()?, r.u64()?, r.u64()?)))().map_err(none)?;
         self.segment_digest = (last.0 != 0).then_some((Offset(last.1), last.2));
-        r.end().map_err(none)?;
         Ok(digest)
     }
 

@@ -3,7 +3,7 @@
 //! | offset | size | field | meaning |
 //! |---|---|---|---|
 //! | 0 | 4 | magic | `MSI1` identity, `MSE1` epoch, `MSC1` checkpoint, `MSB1` base, `MSD1` due bucket |
-//! | 4 | 4 | version | 1 |
+//! | 4 | 4 | version | 1; 2 for a base with later parts |
 //! | 8 | 8 | length | bytes that the checksum covers, counted from the magic on, its own 4 included |
 //! | 16 | 4 | checksum | CRC-32C of all of them but its own 4 |
 //!

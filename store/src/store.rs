@@ -148,7 +148,7 @@ impl Store {
         &self.inner.report
     }
 
-    pub(crate) fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.inner.core
     }
 

@@ -10,6 +10,7 @@ use crate::offset::Offset;
 use crate::pending::Pending;
 use crate::read::{ReadRequest, SCAN_MAX};
 use crate::record::{Draft, Record, TagFilter, properties};
+use crate::shell::Answer;
 use crate::store::{Store, choice};
 
 impl Store {
@@ -80,7 +81,7 @@ impl Store {
     /// As [`Store::cancel`].
     pub fn cancel_start(&self, handle: &Handle) -> Result<Pending<Cancel>> {
         self.usable()?;
-        let core = self.core();
+        let core = &self.inner.core;
         {
             // A look ahead, only to avoid useless frames: the log decides.
             let views = core.views.read();
@@ -93,13 +94,13 @@ impl Store {
             }
         }
         let (kind, payload) = Op::Cancel { due_ms: handle.due_ms, schedule: handle.schedule }.payload();
-        let mut cancels = core.cancels.lock();
-        let done = core.submit(Wait::Committed, &mut [OpDraft::Plain(kind, &payload)])?;
-        cancels.insert(done.at, None);
-        drop(cancels);
-        let pending = self.pending(Wait::Committed, done.end, Cancel::NotFound);
-        let wanted = CancelAnswer { store: self.clone(), frame: done.at, handle: *handle };
-        Ok(pending.answered_by(move || wanted.get()))
+        let asked = core.ask_log(&mut [OpDraft::Plain(kind, &payload)])?;
+        let pending = self.pending(Wait::Committed, asked.end, Cancel::NotFound);
+        let (store, handle) = (self.clone(), *handle);
+        Ok(pending.answered_by(move || match asked.take() {
+            Some(Answer::Cancelled(true)) => Ok(Cancel::Cancelled),
+            _ => store.ended(&handle),
+        }))
     }
 
     /// What became of a timer that is neither pending nor cancelled: it fired, if its schedule is in the log.
@@ -172,26 +173,6 @@ impl Store {
         let core = self.core();
         let (from_ms, to_ms) = core.appender.lock().confirm_clock(core.clock.now());
         self.append_op(&Op::ClockStep { from_ms, to_ms })?.wait()
-    }
-}
-
-/// The answer of a cancel, kept for as long as somebody may ask for it.
-struct CancelAnswer {
-    store: Store,
-    frame: Offset,
-    handle: Handle,
-}
-
-impl CancelAnswer {
-    fn get(&self) -> Result<Cancel> {
-        let answer = self.store.core().cancels.lock().get(&self.frame).copied().flatten();
-        if answer == Some(true) { Ok(Cancel::Cancelled) } else { self.store.ended(&self.handle) }
-    }
-}
-
-impl Drop for CancelAnswer {
-    fn drop(&mut self) {
-        self.store.core().cancels.lock().remove(&self.frame);
     }
 }
 

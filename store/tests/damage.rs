@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use backends::{Damage, FaultyBackend, Name, Streams};
 use mainspring::cells::{self, CellValue, Identity};
-use mainspring::frame::{HEADER_BYTES, Header};
+use mainspring::frame::{FEATURE_LEVEL, HEADER_BYTES, Header};
 use mainspring::{
     Ack, Cancel, ErrorKind, ManualClock, Message, Offset, Options, ReadRequest, Result, Store, TagFilter,
     Wait,
@@ -190,7 +190,7 @@ fn a_frame_of_a_newer_feature_level_is_another_version() {
     let identity: Identity = cells::decode(&cells[&Name::new(Identity::NAME).unwrap()]).unwrap();
     let header = Header {
         wait: Wait::Committed,
-        feature_level: 2,
+        feature_level: FEATURE_LEVEL + 1,
         len: u32::try_from(HEADER_BYTES).unwrap(),
         ops: 0,
         at: end,
@@ -209,7 +209,7 @@ fn a_frame_of_a_newer_feature_level_is_another_version() {
     let before = rig.bytes();
     let error = rig.open().unwrap_err();
     assert_eq!((error.kind(), error.offset()), (ErrorKind::Version, Some(end)), "{error}");
-    assert!(error.to_string().contains("level 2") && error.to_string().contains("knows 1"), "{error}");
+    assert!(error.to_string().contains("level 3") && error.to_string().contains("knows 2"), "{error}");
     assert!(rig.bytes() == before, "a store that is refused is left as it is");
 }
 

@@ -104,7 +104,7 @@ fn the_tables_in_the_code_are_those_of_the_page() {
 
 #[test]
 fn maxima_are_those_of_the_page() {
-    let code: [(&str, u64); 14] = [
+    let code: [(&str, u64); 15] = [
         ("frame", frame::FRAME_BYTES_MAX as u64),
         ("record", layout::RECORD_BYTES_MAX as u64),
         ("topic", layout::TOPIC_BYTES_MAX as u64),
@@ -118,6 +118,7 @@ fn maxima_are_those_of_the_page() {
         ("epoch", u64::from(offset::EPOCH_MAX)),
         ("frame alignment", frame::ALIGN as u64),
         ("queue skip", views::QUEUE_SKIP),
+        ("locks", views::LOCKS_MAX as u64),
         ("search", 256 << 20),
     ];
     let page = rows("Conventions");
@@ -176,6 +177,8 @@ fn operations_are_those_of_the_page() {
         ("trim", Op::Trim { start: Offset(1) }),
         ("clock step", Op::ClockStep { from_ms: 1, to_ms: 2 }),
         ("digest", Op::Digest { at: Offset(1), digest: 2 }),
+        ("lock", Op::Lock { group: "g", client: "c", lease_ms: 1, queues: vec![("t", 2)] }),
+        ("unlock", Op::Unlock { group: "g", client: "c", queues: vec![("t", 2)] }),
     ];
     let page: BTreeMap<String, (String, String)> = rows("Operations")
         .into_iter()
@@ -208,7 +211,7 @@ fn operations_are_those_of_the_page() {
         let head = text.split(", record").next().unwrap();
         assert_eq!(payload_bytes(head), Some(record_at), "`{name}`: {text}");
     }
-    assert_eq!(page.len(), 13, "every operation has a row");
+    assert_eq!(page.len(), 15, "every operation has a row");
 }
 
 /// Where the table behind a line of the page ends, in bytes.

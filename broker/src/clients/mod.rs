@@ -10,7 +10,6 @@
 
 pub mod heartbeat;
 pub mod holds;
-pub mod locks;
 pub mod peer;
 
 use std::{

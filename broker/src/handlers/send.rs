@@ -166,7 +166,7 @@ fn read(
         failed_by = Some((group.to_owned(), origin.to_owned()));
         let clients = fields.number(names.attempts_max)?;
         let honoured = clients.filter(|_| request.header.version >= VERSION_CLIENT_ATTEMPTS_MAX);
-        let given_up = broker.locks.holds_any(group, broker.clock.elapsed_ms());
+        let given_up = broker.store.holds_lock(group);
         if given_up || reconsume_times > honoured.unwrap_or(config.attempts_max) {
             (topic, queue, dead) = (names::dead_letter_topic(group), 0, true);
         }

@@ -423,29 +423,6 @@ async fn delayed_messages_come_as_they_were_sent() {
 }
 
 #[tokio::test]
-async fn orderly_consumers_lock_queues() {
-    let running = Running::start().await;
-    let mut client = running.client().await;
-    let body = |client: &str, queue: i32| {
-        serde_json::json!({"clientId": client, "consumerGroup": "G", "onlyThisBroker": false,
-            "mqSet": [{"brokerName": "broker-a", "queueId": queue, "topic": "T"}]})
-        .to_string()
-    };
-    let held = client.ask(41, &[], body("a", 0).as_bytes()).await;
-    let expected = r#"{"lockOKMQSet":[{"brokerName":"broker-a","queueId":0,"topic":"T"}]}"#;
-    assert_eq!((held.code, held.text().as_str()), (0, expected));
-    assert_eq!(client.ask(41, &[], body("b", 0).as_bytes()).await.text(), r#"{"lockOKMQSet":[]}"#);
-    // Whatever an orderly group sends to its retry topic is given up on.
-    client.heartbeat("a", "G", "T", "*").await;
-    assert_eq!(client.put("%RETRY%G", "0", "RETRY_TOPIC\u{1}T\u{2}", b"x").await.code, 0);
-    assert_eq!(client.ask(30, &[("topic", "%DLQ%G"), ("queueId", "0")], b"").await.number("offset"), 1);
-    assert_eq!(client.ask(42, &[], body("a", 0).as_bytes()).await.code, 0);
-    assert_eq!(client.ask(41, &[], body("b", 0).as_bytes()).await.text(), expected);
-    assert_eq!(client.ask(41, &[], b"{").await.code, 1);
-    running.stop().await;
-}
-
-#[tokio::test]
 async fn administrators_make_topics() {
     let running = Running::start().await;
     let mut client = running.client().await;

@@ -5,6 +5,7 @@
 mod codes;
 mod connections;
 mod consumption;
+mod orderly;
 mod paced;
 mod stalls;
 mod support;

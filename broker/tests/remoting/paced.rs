@@ -29,7 +29,13 @@ pub(crate) fn small() -> Options {
 
 impl Paced {
     pub(crate) async fn start(backend: Arc<dyn Backend>, options: Options) -> Self {
+        Self::start_later(backend, options, 0).await
+    }
+
+    /// The same, so many milliseconds later.
+    pub(crate) async fn start_later(backend: Arc<dyn Backend>, options: Options, ms: u64) -> Self {
         let clock = Arc::new(ManualClock::new(1_700_000_000_000));
+        clock.advance(ms);
         let own = Arc::clone(&clock);
         let open = move |options| Store::open_on(backend, own, options);
         let running = Running::over(options, any_port(), any_port(), open).await;
@@ -57,6 +63,14 @@ impl Paced {
 
     pub(crate) async fn client(&self) -> Client {
         self.running.client().await
+    }
+
+    /// The process goes away without a word. How many milliseconds went by.
+    pub(crate) async fn kill(self) -> u64 {
+        let passed = mainspring::Clock::now(&*self.clock).wall_ms - 1_700_000_000_000;
+        self.running.broker.store.clone().abandon();
+        self.stop().await;
+        u64::try_from(passed).unwrap()
     }
 
     pub(crate) async fn stop(self) {

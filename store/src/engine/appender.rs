@@ -14,8 +14,8 @@ use crate::clock::{Now, OwnerClock};
 use crate::commitlog::{Cursors, Log, Segment};
 use crate::error::{Error, ErrorKind};
 use crate::frame::{
-    FEATURE_LEVEL, HEADER_BYTES, Header, OP_HEAD_BYTES, Op, OpKind, Opening, RECORD_AT_FIRE,
-    RECORD_AT_SCHEDULE, Wait, aligned,
+    HEADER_BYTES, Header, OP_HEAD_BYTES, Op, OpKind, Opening, RECORD_AT_FIRE, RECORD_AT_SCHEDULE, Wait,
+    aligned,
 };
 use crate::offset::{EPOCH_BYTES, Offset};
 use crate::views::Views;
@@ -373,7 +373,7 @@ impl Appender {
         #[expect(clippy::cast_possible_truncation, reason = "a frame is at most 8 MiB")]
         let header = Header {
             wait,
-            feature_level: FEATURE_LEVEL,
+            feature_level: ops.iter().map(|op| op.feature_level()).max().unwrap_or(1),
             len: len as u32,
             ops: ops.len() as u32,
             at,

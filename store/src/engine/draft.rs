@@ -69,6 +69,14 @@ pub enum OpDraft<'a> {
 }
 
 impl OpDraft<'_> {
+    /// The feature level that a frame with it needs.
+    pub(super) fn feature_level(&self) -> u16 {
+        match self {
+            Self::Plain(kind, _) => kind.feature_level(),
+            _ => 1,
+        }
+    }
+
     /// Bytes of the payload, without padding.
     pub(super) fn payload_bytes(&self) -> usize {
         match self {

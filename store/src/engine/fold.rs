@@ -109,7 +109,9 @@ mod tests {
 
     use backends::MemoryBackend;
 
-    use crate::{CommitRule, GroupConfig, Handle, ManualClock, Message, Options, Store, TopicConfig};
+    use crate::{
+        CommitRule, GroupConfig, Handle, ManualClock, Message, Options, QueueLock, Store, TopicConfig,
+    };
 
     /// What the compared bases held, so that the comparison is not an empty one.
     #[derive(Debug, Default)]
@@ -122,6 +124,7 @@ mod tests {
         trims: u64,
         skips: u64,
         epochs: u64,
+        locks: u64,
         compared: u64,
     }
 
@@ -170,7 +173,7 @@ mod tests {
 
         fn call(&mut self, store: &Store) {
             let message = self.message();
-            match self.below(16) {
+            match self.below(17) {
                 0..4 => drop(store.append(message).unwrap()),
                 4..9 => {
                     let delay = Duration::from_millis(self.below(20_000));
@@ -193,6 +196,16 @@ mod tests {
                     store.delete_topic("n1").unwrap();
                 }
                 14 => store.put_group(&GroupConfig::new(format!("g{}", self.below(3)))).unwrap(),
+                15 => {
+                    let client = format!("c{}", self.below(2));
+                    let queues = [("t0", 0), ("t1", u32::from(self.below(2) == 0))];
+                    let lock = QueueLock { group: "g", client: &client, queues: &queues };
+                    if self.below(3) == 0 {
+                        drop(store.unlock_queues(&lock).unwrap());
+                    } else {
+                        drop(store.lock_queues(&lock, Duration::from_secs(2)).unwrap());
+                    }
+                }
                 _ => {
                     let ms = self.below(2_000);
                     self.clock.advance(ms);
@@ -227,6 +240,7 @@ mod tests {
             seen.digests += u64::from(views.segment_digest.is_some());
             seen.trims += u64::from(views.start.0 != 1 << 40);
             seen.skips += u64::from(views.queue_skips > 0);
+            seen.locks += u64::from(views.locks.iter().len() > 0);
             seen.epochs += u64::from(views.applied.epoch().0 > 1);
         }
 
@@ -259,7 +273,15 @@ mod tests {
         let (mut voids, mut skips) = (0, 0);
         for seed in 0..6 {
             let seen = History::new(seed).run();
-            let all = [seen.cancelled, seen.logged, seen.buckets, seen.digests, seen.trims, seen.epochs];
+            let all = [
+                seen.cancelled,
+                seen.logged,
+                seen.buckets,
+                seen.digests,
+                seen.trims,
+                seen.epochs,
+                seen.locks,
+            ];
             assert!(all.iter().all(|n| *n > 0) && seen.compared > 80, "seed {seed}: {seen:?}");
             (voids, skips) = (voids + seen.voids, skips + seen.skips);
         }

@@ -47,8 +47,8 @@ pub const VERSION: u8 = 1;
 pub const ALIGN: usize = 8;
 /// The longest frame of any store, bytes.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
-/// The feature level that this version writes.
-pub const FEATURE_LEVEL: u16 = 1;
+/// The highest feature level that this version knows. A frame names the one that its operations need, not this.
+pub const FEATURE_LEVEL: u16 = 2;
 
 /// `(field, offset, size)` of the header, in order.
 pub const FIELDS: &[(&str, usize, usize)] = &[

@@ -24,6 +24,10 @@
 //! | 11 | salvage | reserved for take-overs |
 //! | 12 | clock step | from 8, to 8 |
 //! | 13 | digest | segment end 8, digest 8 |
+//! | 14 | lock | group text, client text, lease 8, count 8, topic text, queue 4 |
+//! | 15 | unlock | group text, client text, count 8, topic text, queue 4 |
+//!
+//! The fields behind a count are there so many times. Kinds from 14 on need feature level 2.
 
 use byteorder::{BigEndian, ByteOrder};
 
@@ -74,6 +78,10 @@ pub enum OpKind {
     ClockStep = 12,
     /// The digest of the state at a segment's end.
     Digest = 13,
+    /// A client of a group wants queues for itself.
+    Lock = 14,
+    /// It gives them up.
+    Unlock = 15,
 }
 
 impl OpKind {
@@ -92,8 +100,16 @@ impl OpKind {
             11 => Self::Salvage,
             12 => Self::ClockStep,
             13 => Self::Digest,
+            14 => Self::Lock,
+            15 => Self::Unlock,
             _ => return None,
         })
+    }
+
+    /// The feature level that a frame with such an operation needs.
+    #[must_use]
+    pub const fn feature_level(self) -> u16 {
+        if (self as u8) < Self::Lock as u8 { 1 } else { 2 }
     }
 }
 
@@ -208,6 +224,26 @@ pub enum Op<'a> {
         /// The digest of the state there.
         digest: u64,
     },
+    /// See [`OpKind::Lock`].
+    Lock {
+        /// The consumer group.
+        group: &'a str,
+        /// The client.
+        client: &'a str,
+        /// How long from the frame's owner time on, milliseconds.
+        lease_ms: i64,
+        /// The queues: topic and number.
+        queues: Vec<(&'a str, u32)>,
+    },
+    /// See [`OpKind::Unlock`].
+    Unlock {
+        /// The consumer group.
+        group: &'a str,
+        /// The client.
+        client: &'a str,
+        /// The queues: topic and number.
+        queues: Vec<(&'a str, u32)>,
+    },
 }
 
 impl Op<'_> {
@@ -258,12 +294,33 @@ impl Op<'_> {
                 out.u64(at.0).u64(*digest);
                 OpKind::Digest
             }
+            Op::Lock { group, client, lease_ms, queues } => {
+                out.text(group).text(client).i64(*lease_ms);
+                write_queues(&mut out, queues);
+                OpKind::Lock
+            }
+            Op::Unlock { group, client, queues } => {
+                out.text(group).text(client);
+                write_queues(&mut out, queues);
+                OpKind::Unlock
+            }
             Op::Append { .. } | Op::Schedule { .. } | Op::Fire { .. } => {
                 unreachable!("records are encoded in place")
             }
         };
         (kind, out.0)
     }
+}
+
+fn write_queues(out: &mut Writer, queues: &[(&str, u32)]) {
+    out.u64(queues.len() as u64);
+    for (topic, queue) in queues {
+        out.text(topic).u32(*queue);
+    }
+}
+
+fn read_queues<'a>(r: &mut Reader<'a>) -> Result<Vec<(&'a str, u32)>, Malformed> {
+    (0..r.u64()?).map(|_| Ok((r.text()?, r.u32()?))).collect()
 }
 
 /// Writes an operation's head at the start of `out`, and the zeros behind its payload.
@@ -366,6 +423,10 @@ fn parse(kind: OpKind, payload: &[u8], payload_at: usize) -> Result<Op<'_>, Malf
         OpKind::Trim => Op::Trim { start: Offset(r.u64()?) },
         OpKind::ClockStep => Op::ClockStep { from_ms: r.i64()?, to_ms: r.i64()? },
         OpKind::Digest => Op::Digest { at: Offset(r.u64()?), digest: r.u64()? },
+        OpKind::Lock => {
+            Op::Lock { group: r.text()?, client: r.text()?, lease_ms: r.i64()?, queues: read_queues(&mut r)? }
+        }
+        OpKind::Unlock => Op::Unlock { group: r.text()?, client: r.text()?, queues: read_queues(&mut r)? },
         OpKind::Salvage => return Err(Malformed),
     };
     r.end()?;

@@ -14,7 +14,7 @@ fn sealed(ops: &[Op<'_>], at: Offset) -> Vec<u8> {
     }
     let header = Header {
         wait: Wait::Flushed,
-        feature_level: FEATURE_LEVEL,
+        feature_level: 1,
         len: u32::try_from(frame.len()).unwrap(),
         ops: u32::try_from(ops.len()).unwrap(),
         at,

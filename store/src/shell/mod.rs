@@ -4,6 +4,7 @@
 //! With threads four of them do the same: the flusher flushes, the engine thread applies and fires, two
 //! helpers perform what may block. Any of them may step; one at a time does.
 
+mod asked;
 mod signal;
 /// What a signal is made of; a model of it is made of something else.
 mod sync {
@@ -15,7 +16,7 @@ mod waiting;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use crate::frame::Wait;
 use crate::offset::Offset;
 use crate::options::{CommitRule, Options};
 use crate::planted::{self, Bug};
+pub(crate) use crate::views::Answer;
 use crate::views::{Effects, Views};
 
 use signal::Signal;
@@ -49,8 +51,10 @@ pub(crate) struct Core {
     pub(crate) appender: Mutex<Appender>,
     pub(crate) applier: Mutex<Applier>,
     pub(crate) views: RwLock<Views>,
-    /// Cancels that somebody waits for: by frame, and the answer once it is decided.
-    pub(crate) cancels: Mutex<HashMap<Offset, Option<bool>>>,
+    /// Requests that somebody waits for: by frame, and the answer once it is decided.
+    answers: Mutex<HashMap<Offset, Option<Answer>>>,
+    /// The end of the last frame that locks or unlocks queues.
+    pub(crate) last_lock: AtomicU64,
     events: Mutex<Vec<Event>>,
     todo: Mutex<VecDeque<Action>>,
     /// One flush at a time; never taken by an append.
@@ -80,6 +84,9 @@ pub(crate) struct Parts {
     pub(crate) views: Views,
 }
 
+/// What came of trying to append; with what is lacking, the appender, so that it can be asked for.
+type Tried<'a> = std::result::Result<Appended, (Need, MutexGuard<'a, Appender>)>;
+
 impl Core {
     pub(crate) fn new(
         backend: Arc<dyn Backend>,
@@ -96,7 +103,8 @@ impl Core {
             appender: Mutex::new(parts.appender),
             applier: Mutex::new(parts.applier),
             views: RwLock::new(parts.views),
-            cancels: Mutex::default(),
+            answers: Mutex::default(),
+            last_lock: AtomicU64::new(0),
             events: Mutex::default(),
             todo: Mutex::default(),
             flushing: Mutex::default(),
@@ -118,9 +126,14 @@ impl Core {
     /// # Errors
     /// Why it was refused; nothing was written.
     pub(crate) fn append(&self, wait: Wait, ops: &mut [OpDraft<'_>]) -> Result<Appended> {
+        self.append_by(|| self.try_append(wait, ops))
+    }
+
+    /// Appends by `once`, which tries to; waits for space that is being prepared.
+    fn append_by<'a>(&'a self, mut once: impl FnMut() -> Tried<'a>) -> Result<Appended> {
         let mut tried = false;
         loop {
-            let (need, appender) = match self.try_append(wait, ops) {
+            let (need, appender) = match once() {
                 Err((Need::Refused(error), _)) => return Err(error),
                 Err(lacking) => lacking,
                 Ok(appended) => return Ok(appended),
@@ -140,10 +153,16 @@ impl Core {
     /// As [`append`](Self::append); [`ErrorKind::Preparing`] by [`Options::wait_for_space`].
     #[inline]
     pub(crate) fn submit(&self, wait: Wait, ops: &mut [OpDraft<'_>]) -> Result<Appended> {
+        self.submit_by(|| self.try_append(wait, ops))
+    }
+
+    /// Appends by `once`, which tries to, for a caller who may not want to wait for space.
+    #[inline]
+    fn submit_by<'a>(&'a self, mut once: impl FnMut() -> Tried<'a>) -> Result<Appended> {
         if self.options.wait_for_space {
-            return self.append(wait, ops);
+            return self.append_by(once);
         }
-        let (need, appender) = match self.try_append(wait, ops) {
+        let (need, appender) = match once() {
             Err((Need::Refused(error), _)) => return Err(error),
             Err(lacking) => lacking,
             Ok(appended) => return Ok(appended),
@@ -157,11 +176,7 @@ impl Core {
 
     /// Appends one frame if there is room; else gives the appender back, so that what it lacks can be asked for.
     #[inline]
-    fn try_append(
-        &self,
-        wait: Wait,
-        ops: &mut [OpDraft<'_>],
-    ) -> std::result::Result<Appended, (Need, MutexGuard<'_, Appender>)> {
+    fn try_append(&self, wait: Wait, ops: &mut [OpDraft<'_>]) -> Tried<'_> {
         // A reading costs a third of a small append; the engine thread takes one at every nap.
         let now = (!self.engine.is_held()).then(|| self.clock.now());
         let mut appender = self.appender.lock();
@@ -311,12 +326,7 @@ impl Core {
     }
 
     fn deliver(&self, effects: &Effects) {
-        if !effects.cancels.is_empty() {
-            let mut cancels = self.cancels.lock();
-            for (frame, done) in &effects.cancels {
-                cancels.entry(*frame).and_modify(|answer| *answer = Some(*done));
-            }
-        }
+        self.answer(effects);
         if let Some(observer) = &self.options.observer {
             let names: Vec<_> = {
                 let views = self.views.read();

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Place, QUEUE_OFFSET_MAX, QUEUE_SKIP, Views};
+use super::{Lease, Place, QUEUE_OFFSET_MAX, QUEUE_SKIP, Views};
 use crate::error::{Error, ErrorKind};
 use crate::frame::{BadOp, FEATURE_LEVEL, Frame, Op};
 use crate::index::Unit;
@@ -23,8 +23,8 @@ pub struct Effects {
     pub observed: bool,
     /// New messages, if so: topic (by its index in the views), queue, the queue's end, tags code.
     pub arrived: Vec<(usize, u32, u64, i64)>,
-    /// Cancels that were decided: the frame's offset, and whether the timer was pending.
-    pub cancels: Vec<(Offset, bool)>,
+    /// Requests that were decided: the frame's offset, and the answer.
+    pub answers: Vec<(Offset, Answer)>,
     /// Timers that fired, and fires that were void.
     pub fired: u64,
     /// Fires that came too late.
@@ -33,6 +33,15 @@ pub struct Effects {
     pub trimmed: bool,
     /// A digest that differs from this state's: at a segment's end, stored and own.
     pub diverged: Option<(Offset, u64, u64)>,
+}
+
+/// What a frame that is a request came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// A cancel: whether the timer does not fire for it, or an earlier cancel.
+    Cancelled(bool),
+    /// A lock: whether the client holds each queue.
+    Locked(Vec<bool>),
 }
 
 /// A frame that passed its checksum and cannot be applied.
@@ -111,6 +120,7 @@ impl Views {
         if frame.header.feature_level > FEATURE_LEVEL {
             return Err(BadApply::Feature(frame.header.feature_level));
         }
+        self.locks.expire(frame.header.owner_ms);
         for op in frame.ops() {
             let op = op.map_err(|BadOp { at }| BadApply::Op(at))?;
             self.apply_op(&op, frame, context, effects)?;
@@ -145,7 +155,7 @@ impl Views {
             Op::Cancel { due_ms, schedule } => {
                 let done =
                     self.timers.cancel(*schedule, *due_ms) || self.timers.was_cancelled(*schedule, *due_ms);
-                effects.cancels.push((frame.header.at, done));
+                effects.answers.push((frame.header.at, Answer::Cancelled(done)));
             }
             Op::Offset { group, topic, queue, offset } => {
                 self.offsets.insert(((*group).to_owned(), (*topic).to_owned(), *queue), *offset);
@@ -158,6 +168,19 @@ impl Views {
                 Some(config) => drop(self.groups.insert((*name).to_owned(), Arc::new(config.clone()))),
                 None => drop(self.groups.remove(*name)),
             },
+            Op::Lock { group, client, lease_ms, queues } => {
+                let until_ms = frame.header.owner_ms.saturating_add(*lease_ms);
+                let held = queues.iter().map(|(topic, queue)| {
+                    let lease = Lease { client: (*client).to_owned(), until_ms };
+                    self.locks.lock(((*group).to_owned(), (*topic).to_owned(), *queue), lease)
+                });
+                effects.answers.push((frame.header.at, Answer::Locked(held.collect())));
+            }
+            Op::Unlock { group, client, queues } => {
+                for (topic, queue) in queues {
+                    self.locks.unlock(&((*group).to_owned(), (*topic).to_owned(), *queue), client);
+                }
+            }
             Op::Trim { start } => {
                 self.apply_trim(*start);
                 effects.trimmed = true;

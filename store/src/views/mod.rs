@@ -1,6 +1,7 @@
 //! The state that a log prefix folds into, and its views. See [`Views::apply`].
 
 mod apply;
+mod locks;
 mod queue;
 mod replay;
 mod timers;
@@ -13,7 +14,8 @@ use crate::index::IndexFile;
 use crate::offset::Offset;
 use crate::settings::{GroupConfig, TopicConfig};
 
-pub use apply::{BadApply, Context, Effects};
+pub use apply::{Answer, BadApply, Context, Effects};
+pub use locks::{LOCKS_MAX, Lease, LockKey, Locks};
 pub use queue::{Located, Queue};
 pub use timers::{Pending, Place, Timers};
 
@@ -56,6 +58,8 @@ pub struct Views {
     pub(crate) groups: BTreeMap<String, Arc<GroupConfig>>,
     /// Progress: (group, topic, queue) to the first offset not consumed.
     pub(crate) offsets: BTreeMap<(String, String, u32), u64>,
+    /// Order locks.
+    pub(crate) locks: Locks,
     /// Positions of records at or above `start` that were refused.
     pub(crate) voids: BTreeSet<Offset>,
     /// The digest at the end of the last segment that was folded in whole.
@@ -78,6 +82,7 @@ impl Views {
             last_topic: 0,
             groups: BTreeMap::new(),
             offsets: BTreeMap::new(),
+            locks: Locks::default(),
             voids: BTreeSet::new(),
             segment_digest: None,
         }
