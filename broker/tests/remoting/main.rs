@@ -5,7 +5,10 @@
 mod codes;
 mod connections;
 mod consumption;
+mod find;
 mod paced;
+mod pulls;
+mod sql;
 mod stalls;
 mod support;
 mod traffic;
