@@ -84,6 +84,8 @@ impl SubscriptionData {
 pub enum ExpressionType {
     /// Tags joined by `||`.
     Tag,
+    /// A condition over properties.
+    Sql92,
     /// Anything else, by its name.
     Other(String),
 }
@@ -94,6 +96,7 @@ impl ExpressionType {
     pub fn parse(name: Option<&str>) -> Self {
         match name {
             None | Some("" | "TAG") => Self::Tag,
+            Some("SQL92") => Self::Sql92,
             Some(other) => Self::Other(other.to_owned()),
         }
     }
@@ -133,7 +136,7 @@ mod tests {
         assert_eq!((beat.client_id.as_str(), beat.producers.len()), ("192.0.2.2@i17686x3", 1));
         let consumer = &beat.consumers[0];
         assert_eq!(consumer.message_model, MessageModel::Broadcasting);
-        assert_eq!(consumer.subscriptions[0].expression_type(), ExpressionType::Other("SQL92".into()));
+        assert_eq!(consumer.subscriptions[0].expression_type(), ExpressionType::Sql92);
     }
 
     #[test]

@@ -14,13 +14,15 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use mainspring::{Observer, TagFilter};
+use mainspring::Observer;
+
+use crate::filter::Filter;
 
 #[derive(Debug)]
 struct Entry {
     id: u64,
     from: u64,
-    filter: Arc<TagFilter>,
+    filter: Arc<Filter>,
     wake: oneshot::Sender<()>,
 }
 
@@ -44,8 +46,8 @@ pub struct Wanted {
     pub queue: u32,
     /// Anything at this offset or behind.
     pub from: u64,
-    /// Tags that count.
-    pub filter: Arc<TagFilter>,
+    /// Messages that count; one that its tag does not rule out ends the wait.
+    pub filter: Arc<Filter>,
 }
 
 impl Holds {
@@ -117,8 +119,8 @@ impl Observer for Holds {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return;
         }
-        for entry in self.remove(topic, queue, |entry| next_offset > entry.from && entry.filter.matches(tags))
-        {
+        let concerned = |entry: &Entry| next_offset > entry.from && entry.filter.by_tag().matches(tags);
+        for entry in self.remove(topic, queue, concerned) {
             // Nobody there any more is no failure.
             let _ = entry.wake.send(());
         }
@@ -159,7 +161,7 @@ mod tests {
     use mainspring::record::tags::code as tag_code;
 
     fn wanted(from: u64, expression: &str) -> Wanted {
-        Wanted { topic: "T".into(), queue: 1, from, filter: Arc::new(TagFilter::parse(expression)) }
+        Wanted { topic: "T".into(), queue: 1, from, filter: Arc::new(Filter::tags(expression)) }
     }
 
     #[tokio::test]

@@ -20,14 +20,14 @@ use std::{
 
 use parking_lot::Mutex;
 
-use mainspring::TagFilter;
-
 use crate::{
     clients::{
         heartbeat::{ConsumerData, ExpressionType, Heartbeat, MessageModel, SubscriptionData},
         peer::Peer,
     },
+    filter::Filter,
     remoting::{Response, codes::request},
+    sql::SqlError,
 };
 
 /// A client not heard for so long is dropped.
@@ -36,7 +36,7 @@ pub const EXPIRE_AFTER_MS: u64 = 120_000;
 const TOPICS_READ_MAX: usize = 1024;
 
 /// What a group wants of one topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Subscription {
     /// The expression as given.
     pub expression: String,
@@ -44,18 +44,20 @@ pub struct Subscription {
     pub kind: ExpressionType,
     /// When the client made it; newer ones replace older ones.
     pub version: i64,
-    /// The expression as a filter of tags.
-    pub filter: Arc<TagFilter>,
+    /// The expression as a filter, read once; or why it is none. Of a language that is not known, every message.
+    pub filter: Result<Arc<Filter>, SqlError>,
 }
 
 impl Subscription {
     fn new(data: &SubscriptionData) -> Self {
-        Self {
-            expression: data.sub_string.clone(),
-            kind: data.expression_type(),
-            version: data.sub_version,
-            filter: Arc::new(TagFilter::parse(&data.sub_string)),
-        }
+        let kind = data.expression_type();
+        let filter = match &kind {
+            ExpressionType::Tag => Ok(Filter::tags(&data.sub_string)),
+            ExpressionType::Sql92 => Filter::sql(&data.sub_string),
+            ExpressionType::Other(_) => Ok(Filter::all()),
+        };
+        let expression = data.sub_string.clone();
+        Self { expression, kind, version: data.sub_version, filter: filter.map(Arc::new) }
     }
 }
 
@@ -250,15 +252,20 @@ fn update_subscriptions(group: &mut ConsumerGroup, data: &ConsumerData) -> bool 
     let mut changed = false;
     for subscription in &data.subscriptions {
         group.reads(&subscription.topic);
-        let new = Subscription::new(subscription);
         match group.subscriptions.get_mut(&subscription.topic) {
             None => {
-                group.subscriptions.insert(subscription.topic.clone(), new);
+                group.subscriptions.insert(subscription.topic.clone(), Subscription::new(subscription));
                 changed = true;
             }
-            Some(old) if new.version > old.version => {
-                changed |= old.expression != new.expression || old.kind != new.kind;
-                *old = new;
+            Some(old) if subscription.sub_version > old.version => {
+                let same =
+                    old.expression == subscription.sub_string && old.kind == subscription.expression_type();
+                if same {
+                    old.version = subscription.sub_version;
+                } else {
+                    *old = Subscription::new(subscription);
+                    changed = true;
+                }
             }
             Some(_) => {}
         }
@@ -337,7 +344,7 @@ mod tests {
         let subscription = clients.subscription("G", "T").unwrap().unwrap();
         assert_eq!((subscription.expression.as_str(), told(&mut queue)), ("x", 0));
         clients.heartbeat(&a, &beat("a", "y", 6), 0);
-        assert_eq!(clients.subscription("G", "T").unwrap().unwrap().filter, TagFilter::parse("y").into());
+        assert_eq!(clients.subscription("G", "T").unwrap().unwrap().filter, Ok(Filter::tags("y").into()));
         assert_eq!((told(&mut queue), clients.subscription("G", "U")), (1, Ok(None)));
     }
 

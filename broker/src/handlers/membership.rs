@@ -16,6 +16,7 @@ use crate::{
     handlers::topics,
     names,
     remoting::{Handled, Reply, Request, Response, codes::response},
+    sql::{Expression, SqlError},
 };
 
 /// Code 34: a client says that it lives and what it wants. Groups and their retry topics are made here, so that a
@@ -109,14 +110,24 @@ pub(crate) fn check_client(request: &Request<'_>) -> Handled {
         .map_err(|e| Response::refuse(response::SYSTEM_ERROR, format!("the request does not parse: {e}")))?;
     match check.subscription_data.expression_type() {
         ExpressionType::Tag => Ok(Response::ok().into()),
+        ExpressionType::Sql92 => match Expression::parse(&check.subscription_data.sub_string) {
+            Ok(_) => Ok(Response::ok().into()),
+            Err(error) => Err(no_expression(&error)),
+        },
         ExpressionType::Other(kind) => Err(no_filter(&kind)),
     }
 }
 
-/// The answer to a subscription that is not by tag.
+/// The answer to an expression that cannot be read.
+pub(crate) fn no_expression(error: &SqlError) -> Response {
+    let text = format!("the SQL92 expression cannot be read: {error}");
+    Response::refuse(response::SUBSCRIPTION_PARSE_FAILED, text)
+}
+
+/// The answer to a subscription in another language.
 pub(crate) fn no_filter(kind: &str) -> Response {
     Response::refuse(
         response::SYSTEM_ERROR,
-        format!("this broker filters by tag only, not by {}", names::shown(kind)),
+        format!("this broker filters by TAG and SQL92, not by {}", names::shown(kind)),
     )
 }

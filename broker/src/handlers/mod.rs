@@ -3,6 +3,7 @@
 //! A handler is a function over [`Broker`], [`Peer`] and [`Request`]. It answers at once, or gives back a future where
 //! an answer must wait (a commit, a new message); appends themselves happen in the order requests came in.
 
+mod find;
 mod membership;
 mod namesrv;
 mod offsets;
@@ -40,6 +41,8 @@ fn handle_broker(broker: &Arc<Broker>, code: i32, peer: &Arc<Peer>, request: &Re
             send::handle(broker, peer, request)
         }
         codes::PULL_MESSAGE | codes::LITE_PULL_MESSAGE => pull::handle(broker, request),
+        codes::QUERY_MESSAGE => find::by_key(broker, request),
+        codes::VIEW_MESSAGE_BY_ID => find::by_position(broker, request),
         codes::QUERY_CONSUMER_OFFSET => offsets::query(broker, request),
         codes::UPDATE_CONSUMER_OFFSET => offsets::update(broker, request),
         codes::GET_MAX_OFFSET => offsets::max(broker, request),

@@ -72,11 +72,18 @@ pub(crate) fn min(broker: &Broker, request: &Request<'_>) -> Handled {
     offset(broker.store.queue_range(topic, queue).map_or(0, |range| range.start))
 }
 
-/// Code 29: the first message stored at a time or later.
+/// Code 29: the first message stored at a time or later; with the boundary `UPPER` the last one stored until then. Where
+/// there is none, that is the queue's end, or its start.
 pub(crate) fn by_time(broker: &Broker, request: &Request<'_>) -> Handled {
     let (topic, queue) = queue(request.fields())?;
-    let ms = request.fields().required_number("timestamp")?;
-    offset(broker.store.offset_by_time(topic, queue, ms)?.unwrap_or(0))
+    let ms: i64 = request.fields().required_number("timestamp")?;
+    let upper = request.fields().get("boundaryType").is_some_and(|kind| kind.eq_ignore_ascii_case("UPPER"));
+    if !upper {
+        return offset(broker.store.offset_by_time(topic, queue, ms)?.unwrap_or(0));
+    }
+    let start = broker.store.queue_range(topic, queue).map_or(0, |range| range.start);
+    let behind = broker.store.offset_by_time(topic, queue, ms.saturating_add(1))?.unwrap_or(0);
+    offset(behind.saturating_sub(1).max(start))
 }
 
 /// Code 32: when the oldest message was stored; -1 where there is none.

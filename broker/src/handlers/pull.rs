@@ -10,19 +10,23 @@
 //! RocketMQ answers 25 to them, and the consumer stands still for as long. But nothing is wrong: mostly the expression is
 //! the same, and clients look at the tags of what they get once more anyway. So such a pull gets every message, whatever
 //! its tag: nothing is skipped that the newer expression may want, nobody waits, and for a while some messages travel in
-//! vain. Filters that clients do not repeat would need the 25; there are none here.
+//! vain.
 //!
 //! The same holds after a restart, when nobody has sent a heartbeat yet: RocketMQ answers 24, and the consumer stands
 //! still until its next one. Only a group that is not stored at all, or a topic that its members do not name, is a 24.
+//!
+//! SQL92 expressions are not looked at once more by clients. So pulls by one get what RocketMQ answers: 25 for a version
+//! that is not known here, 24 while nobody of the group is known, and the consumer waits for its next heartbeat.
 
 use std::{sync::Arc, time::Duration};
 
-use mainspring::{PERM_READ, ReadRequest, ReadResult, ReadStatus, Result as StoreResult, TagFilter};
+use mainspring::{PERM_READ, ReadRequest, ReadResult, ReadStatus, Result as StoreResult};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    broker::Broker,
+    broker::{Broker, blocking},
     clients::{heartbeat::ExpressionType, holds::Wanted},
+    filter::{Filter, selects},
     handlers::{membership, offsets, topics},
     names,
     remoting::{Body, Fields, Handled, Reply, Request, Response, codes::response},
@@ -36,6 +40,9 @@ const FLAG_SUSPEND: i32 = 2;
 /// The request says what it wants.
 const FLAG_SUBSCRIPTION: i32 = 4;
 
+/// A class at the client is the filter, so everything is handed out.
+const FLAG_CLASS_FILTER: i32 = 8;
+
 /// Most records in one answer.
 const RECORDS_MAX: usize = 1024;
 /// Bytes in one answer where the client does not say.
@@ -47,6 +54,7 @@ const RECHECK: Duration = Duration::from_secs(5);
 /// Longest hold; a connection without traffic is closed after two minutes.
 const SUSPEND_MAX: Duration = Duration::from_secs(90);
 
+#[derive(Clone)]
 struct Pull {
     wanted: Wanted,
     max_records: usize,
@@ -57,14 +65,25 @@ struct Pull {
 
 impl Pull {
     fn read(&self, broker: &Broker) -> StoreResult<ReadResult> {
-        broker.store.read(&ReadRequest {
+        let request = ReadRequest {
             topic: &self.wanted.topic,
             queue: self.wanted.queue,
             from: self.wanted.from,
             max_records: self.max_records,
             max_bytes: self.max_bytes,
-            filter: &self.wanted.filter,
-        })
+            filter: self.wanted.filter.by_tag(),
+        };
+        match &*self.wanted.filter {
+            Filter::Tags(_) => broker.store.read(&request),
+            Filter::Sql(expression) => {
+                broker.store.read_where(&request, &|record| selects(expression, record))
+            }
+        }
+    }
+
+    /// Whether a read may look at many records, so that it is none of a runtime thread's work.
+    fn is_long(&self) -> bool {
+        matches!(*self.wanted.filter, Filter::Sql(_))
     }
 
     /// Whether a read found nothing that is worth an answer.
@@ -143,38 +162,56 @@ fn read_fields(broker: &Broker, request: &Request<'_>, group: &str) -> Result<Pu
 }
 
 /// What is wanted: as the request says, else as the group's heartbeats said.
-fn filter(
-    broker: &Broker,
-    fields: &Fields<'_>,
-    group: &str,
-    sys_flag: i32,
-) -> Result<Arc<TagFilter>, Response> {
+fn filter(broker: &Broker, fields: &Fields<'_>, group: &str, sys_flag: i32) -> Result<Arc<Filter>, Response> {
+    let topic = fields.required("topic")?;
+    let asked = fields.get("expressionType").map(|name| ExpressionType::parse(Some(name)));
     if sys_flag & FLAG_SUBSCRIPTION != 0 {
-        return match ExpressionType::parse(fields.get("expressionType")) {
-            ExpressionType::Tag => {
-                broker.clients.pulls(group, fields.required("topic")?);
-                Ok(Arc::new(TagFilter::parse(fields.get("subscription").unwrap_or_default())))
-            }
+        broker.clients.pulls(group, topic);
+    }
+    if sys_flag & FLAG_CLASS_FILTER != 0 {
+        return Ok(Arc::new(Filter::all()));
+    }
+    if sys_flag & FLAG_SUBSCRIPTION != 0 {
+        let text = fields.get("subscription").unwrap_or_default();
+        return match asked.unwrap_or(ExpressionType::Tag) {
+            ExpressionType::Tag => Ok(Arc::new(Filter::tags(text))),
+            ExpressionType::Sql92 => expression(broker, (group, topic), text),
             ExpressionType::Other(kind) => Err(membership::no_filter(&kind)),
         };
     }
-    let topic = fields.required("topic")?;
     let unknown = |what: &str| {
         let text = format!("{what} of the consumer group {}", names::shown(group));
         Response::refuse(response::SUBSCRIPTION_NOT_EXIST, text)
     };
+    let by_tag = matches!(asked, None | Some(ExpressionType::Tag));
     let found = match broker.clients.subscription(group, topic) {
         Ok(found) => found,
-        Err(_) if broker.store.group(group).is_some() => return Ok(Arc::new(TagFilter::all())),
+        Err(_) if by_tag && broker.store.group(group).is_some() => return Ok(Arc::new(Filter::all())),
         Err(_) => return Err(unknown("no consumer is online")),
     };
     let subscription = found.ok_or_else(|| unknown("the topic is in no subscription"))?;
     let newer = fields.number::<i64>("subVersion")?.is_some_and(|version| version > subscription.version);
-    match &subscription.kind {
-        ExpressionType::Tag if newer => Ok(Arc::new(TagFilter::all())),
-        ExpressionType::Tag => Ok(subscription.filter),
-        ExpressionType::Other(kind) => Err(membership::no_filter(kind)),
+    let kind = asked.filter(|_| newer).unwrap_or(subscription.kind);
+    match kind {
+        ExpressionType::Tag if newer => Ok(Arc::new(Filter::all())),
+        ExpressionType::Sql92 if newer => {
+            let text = "the heartbeat with this version of the SQL92 expression has not come yet";
+            Err(Response::refuse(response::SUBSCRIPTION_NOT_LATEST, text))
+        }
+        ExpressionType::Tag | ExpressionType::Sql92 => {
+            subscription.filter.map_err(|error| membership::no_expression(&error))
+        }
+        ExpressionType::Other(kind) => Err(membership::no_filter(&kind)),
     }
+}
+
+/// An expression that came with a pull: mostly the one that the heartbeats named, which was read already.
+fn expression(broker: &Broker, of: (&str, &str), text: &str) -> Result<Arc<Filter>, Response> {
+    let filter = match broker.clients.subscription(of.0, of.1) {
+        Ok(Some(known)) if known.kind == ExpressionType::Sql92 && known.expression == text => known.filter,
+        _ => Filter::sql(text).map(Arc::new),
+    };
+    filter.map_err(|error| membership::no_expression(&error))
 }
 
 /// Keeps the offset that came with a pull; mostly it is the one that is known already.
@@ -194,25 +231,56 @@ fn commit(broker: &Broker, fields: &Fields<'_>, group: &str, pull: &Pull) -> Res
 }
 
 fn serve(broker: &Arc<Broker>, pull: Pull) -> Handled {
-    let result = pull.read(broker)?;
+    let broker = Arc::clone(broker);
+    if pull.is_long() {
+        return Ok(Reply::later(async move {
+            match read(&broker, &pull).await {
+                Ok(result) => match pull.suspend {
+                    Some(limit) if pull.is_waiting(&result) => hold(&broker, pull, limit).await,
+                    _ => answer(&broker, &pull, result),
+                },
+                Err(refusal) => refusal,
+            }
+        }));
+    }
+    let result = pull.read(&broker)?;
     match pull.suspend {
         Some(limit) if pull.is_waiting(&result) => {
-            let broker = Arc::clone(broker);
-            Ok(Reply::later(async move { hold(&broker, &pull, limit).await }))
+            Ok(Reply::later(async move { hold(&broker, pull, limit).await }))
         }
-        _ => Ok(answer(broker, &pull, result).into()),
+        _ => Ok(answer(&broker, &pull, result).into()),
     }
 }
 
-async fn hold(broker: &Arc<Broker>, pull: &Pull, limit: Duration) -> Response {
+async fn read(broker: &Arc<Broker>, pull: &Pull) -> Result<ReadResult, Response> {
+    if pull.is_long() {
+        let (broker, pull) = (Arc::clone(broker), pull.clone());
+        return blocking(move || pull.read(&broker)).await;
+    }
+    Ok(pull.read(broker)?)
+}
+
+async fn hold(broker: &Arc<Broker>, mut pull: Pull, limit: Duration) -> Response {
     let deadline = Instant::now() + limit;
+    let asked = pull.wanted.from;
     loop {
         let mut hold = broker.holds.hold(&pull.wanted);
         let last = Instant::now() >= deadline || broker.holds.is_stopped();
-        match pull.read(broker) {
-            Ok(result) if last || !pull.is_waiting(&result) => return answer(broker, pull, result),
-            Ok(_) => {}
-            Err(error) => return error.into(),
+        let result = match read(broker, &pull).await {
+            Ok(result) => result,
+            Err(refusal) => return refusal,
+        };
+        if !last && pull.is_long() && result.status == ReadStatus::NoMatch {
+            // Each message ends the wait of an expression; this one was not selected, so it waits behind it.
+            pull.wanted.from = result.next;
+            continue;
+        }
+        if last && result.status == ReadStatus::AtEnd && pull.wanted.from > asked {
+            let (status, next) = (ReadStatus::NoMatch, pull.wanted.from);
+            return answer(broker, &pull, ReadResult { status, next, ..result });
+        }
+        if last || !pull.is_waiting(&result) {
+            return answer(broker, &pull, result);
         }
         tokio::select! {
             () = hold.woken() => {}

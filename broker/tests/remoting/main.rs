@@ -5,8 +5,11 @@
 mod codes;
 mod connections;
 mod consumption;
+mod find;
 mod orderly;
 mod paced;
+mod pulls;
+mod sql;
 mod stalls;
 mod support;
 mod traffic;
