@@ -3,12 +3,15 @@
 //! A handler is a function over [`Broker`], [`Peer`] and [`Request`]. It answers at once, or gives back a future where
 //! an answer must wait (a commit, a new message); appends themselves happen in the order requests came in.
 
+mod asking;
 mod membership;
 mod namesrv;
 mod offsets;
 mod orderly;
 pub mod outgoing;
 mod pull;
+mod reply;
+mod reset;
 mod retry;
 mod send;
 mod topics;
@@ -39,6 +42,7 @@ fn handle_broker(broker: &Arc<Broker>, code: i32, peer: &Arc<Peer>, request: &Re
         codes::SEND_MESSAGE | codes::SEND_MESSAGE_V2 | codes::SEND_BATCH_MESSAGE => {
             send::handle(broker, peer, request)
         }
+        codes::SEND_REPLY_MESSAGE | codes::SEND_REPLY_MESSAGE_V2 => reply::handle(broker, peer, request),
         codes::PULL_MESSAGE | codes::LITE_PULL_MESSAGE => pull::handle(broker, request),
         codes::QUERY_CONSUMER_OFFSET => offsets::query(broker, request),
         codes::UPDATE_CONSUMER_OFFSET => offsets::update(broker, request),
@@ -52,6 +56,10 @@ fn handle_broker(broker: &Arc<Broker>, code: i32, peer: &Arc<Peer>, request: &Re
         codes::LOCK_BATCH_MQ => orderly::lock(broker, request),
         codes::UNLOCK_BATCH_MQ => orderly::unlock(broker, request),
         codes::CHECK_CLIENT_CONFIG => membership::check_client(request),
+        codes::GET_CONSUMER_RUNNING_INFO => asking::running_info(broker, request),
+        codes::CONSUME_MESSAGE_DIRECTLY => asking::consume_directly(broker, request),
+        codes::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => asking::consumer_status(broker, request),
+        codes::INVOKE_BROKER_TO_RESET_OFFSET => reset::handle(broker, request),
         codes::CONSUMER_SEND_MSG_BACK => retry::handle(broker, peer, request),
         codes::UPDATE_AND_CREATE_TOPIC => topics::update(broker, request),
         codes::GET_TOPIC_CONFIG => topics::get(broker, request),

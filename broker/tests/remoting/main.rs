@@ -5,6 +5,8 @@
 mod codes;
 mod connections;
 mod consumption;
+mod dialogue;
+mod membership;
 mod paced;
 mod stalls;
 mod support;
