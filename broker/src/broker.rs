@@ -11,7 +11,7 @@ use std::{
 use mainspring::{PERM_READ, PERM_WRITE, Pending, Store, TopicConfig, Wait};
 
 use crate::{
-    clients::{Clients, holds::Holds},
+    clients::{Clients, holds::Holds, resets::Resets},
     clock::Clock,
     names,
     remoting::{Reply, Response, codes::response},
@@ -71,6 +71,8 @@ pub struct Broker {
     pub settings: Settings,
     /// Who is connected.
     pub clients: Clients,
+    /// Which consumers do not know yet that their progress was set.
+    pub resets: Resets,
     /// Which pulls wait for messages.
     pub holds: Arc<Holds>,
     /// Elapsed time.
@@ -101,6 +103,7 @@ impl Broker {
             store,
             settings,
             clients: Clients::default(),
+            resets: Resets::default(),
             holds,
             clock,
             counters: Counters::default(),
@@ -110,10 +113,14 @@ impl Broker {
         })
     }
 
-    /// A topic's settings; the default topic exists without being stored while topics are created by sends.
+    /// A topic's settings. The topic of replies exists without being stored, since clients ask for its route before
+    /// they send the first; so does the default topic while topics are created by sends.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<Arc<TopicConfig>> {
         let found = self.store.topic(name);
+        if found.is_none() && name.strip_suffix(names::REPLY_SUFFIX) == Some(&self.settings.cluster_name) {
+            return Some(Arc::new(TopicConfig::new(name, 1)));
+        }
         if found.is_none() && name == names::DEFAULT_TOPIC && self.settings.auto_create_topics {
             return Some(Arc::new(default_topic(self.settings.default_queues)));
         }

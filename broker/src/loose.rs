@@ -30,6 +30,16 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(input: D) -> Result<i64, D::Erro
     })
 }
 
+/// A truth value from a truth value, text or number; false for anything else.
+///
+/// # Errors
+///
+/// None of its own.
+pub(crate) fn truth<'de, D: Deserializer<'de>>(input: D) -> Result<bool, D::Error> {
+    let value = text(input)?;
+    Ok(value.eq_ignore_ascii_case("true") || value == "1")
+}
+
 /// A list; nothing for null.
 ///
 /// # Errors

@@ -11,6 +11,8 @@ use crate::remoting::{Response, codes::response};
 
 /// Topic that stands for "any topic that does not exist yet".
 pub const DEFAULT_TOPIC: &str = "TBW102";
+/// What follows the cluster's name in the topic of replies.
+pub const REPLY_SUFFIX: &str = "_REPLY_TOPIC";
 /// Longest name of a group: its retry topic still has a name that every client reads.
 const GROUP_BYTES_MAX: usize = TOPIC_BYTES_MAX - RETRY_PREFIX.len();
 

@@ -16,6 +16,12 @@ pub struct Heartbeat {
     /// Consumer groups.
     #[serde(rename = "consumerDataSet", default, deserialize_with = "loose::list")]
     pub consumers: Vec<ConsumerData>,
+    /// Stands for all that the client wants; 0 from clients that do not know of fingerprints.
+    #[serde(rename = "heartbeatFingerprint", default, deserialize_with = "loose::number")]
+    pub fingerprint: i64,
+    /// Subscriptions are left out, not given up.
+    #[serde(rename = "withoutSub", default, deserialize_with = "loose::truth")]
+    pub without_subscriptions: bool,
 }
 
 impl Heartbeat {

@@ -85,6 +85,14 @@ impl Holds {
         topics.clear();
     }
 
+    /// Wakes all who wait for a queue: what is to be said to them has changed.
+    pub fn wake(&self, topic: &str, queue: u32) {
+        for entry in self.remove(topic, queue, |_| true) {
+            // Nobody there any more is no failure.
+            let _ = entry.wake.send(());
+        }
+    }
+
     /// Whether the broker stops.
     #[must_use]
     pub fn is_stopped(&self) -> bool {

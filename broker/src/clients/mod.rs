@@ -11,6 +11,8 @@
 pub mod heartbeat;
 pub mod holds;
 pub mod peer;
+pub mod questions;
+pub mod resets;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -61,10 +63,29 @@ impl Subscription {
     }
 }
 
+/// What a client runs on, as the headers of its heartbeats say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Software {
+    /// Name of its language as it calls it.
+    pub language: String,
+    /// Ordinal of its version.
+    pub version: i32,
+}
+
+/// A client of a group, to be spoken to.
+#[derive(Debug, Clone)]
+pub struct Contact {
+    /// Its connection.
+    pub peer: Arc<Peer>,
+    /// Its id.
+    pub client_id: String,
+    /// What it runs on.
+    pub software: Software,
+}
+
 #[derive(Debug)]
 struct Member {
-    peer: Arc<Peer>,
-    client_id: String,
+    contact: Contact,
     heard_ms: u64,
 }
 
@@ -96,25 +117,33 @@ struct Groups {
 pub struct Clients(Mutex<Groups>);
 
 impl Clients {
-    /// Takes in a heartbeat and tells the members of every group that changed.
-    pub fn heartbeat(&self, peer: &Arc<Peer>, beat: &Heartbeat, now_ms: u64) {
+    /// Takes in a heartbeat and tells the members of every group that changed; gives whether one did.
+    pub fn heartbeat(&self, peer: &Arc<Peer>, beat: &Heartbeat, software: &Software, now_ms: u64) -> bool {
         let mut changed = Vec::new();
+        let who = || Contact {
+            peer: Arc::clone(peer),
+            client_id: beat.client_id.clone(),
+            software: software.clone(),
+        };
         {
             let mut groups = self.0.lock();
             for producer in beat.producers.iter().filter(|producer| !producer.group_name.is_empty()) {
                 let members = groups.producers.entry(producer.group_name.clone()).or_default();
-                join(members, peer, &beat.client_id, now_ms);
+                join(members, who(), now_ms);
             }
             for data in beat.consumers.iter().filter(|data| !data.group_name.is_empty()) {
                 let group = groups.consumers.entry(data.group_name.clone()).or_default();
-                let joined = join(&mut group.members, peer, &beat.client_id, now_ms);
+                let joined = join(&mut group.members, who(), now_ms);
                 group.model = data.message_model;
-                if update_subscriptions(group, data) || joined {
+                let wants_other = !beat.without_subscriptions && update_subscriptions(group, data);
+                if wants_other || joined {
                     changed.push((data.group_name.clone(), peers(group)));
                 }
             }
         }
+        let any = !changed.is_empty();
         notify(changed);
+        any
     }
 
     /// Removes one client from the groups named.
@@ -141,7 +170,7 @@ impl Clients {
 
     /// Removes a connection from all groups.
     pub fn disconnected(&self, peer: &Peer) {
-        self.remove_members(|member| member.peer.id == peer.id);
+        self.remove_members(|member| member.contact.peer.id == peer.id);
     }
 
     /// Drops all clients not heard for [`EXPIRE_AFTER_MS`].
@@ -175,20 +204,53 @@ impl Clients {
         let groups = self.0.lock();
         let members = groups.consumers.get(group).map(|group| &group.members);
         let mut ids: Vec<String> =
-            members.into_iter().flatten().map(|(_, member)| member.client_id.clone()).collect();
+            members.into_iter().flatten().map(|(_, member)| member.contact.client_id.clone()).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
     }
 
-    /// What a consumer group wants of a topic: `Err` if nobody of the group is online.
+    /// The members of a consumer group.
+    #[must_use]
+    pub fn members(&self, group: &str) -> Vec<Contact> {
+        let groups = self.0.lock();
+        let members = groups.consumers.get(group).into_iter().flat_map(|group| group.members.values());
+        members.map(|member| member.contact.clone()).collect()
+    }
+
+    /// The member of a consumer group with this id; of several, the one heard last.
+    #[must_use]
+    pub fn member(&self, group: &str, client_id: &str) -> Option<Contact> {
+        let groups = self.0.lock();
+        let members = groups.consumers.get(group)?.members.values();
+        let named = members.filter(|member| member.contact.client_id == client_id);
+        named.max_by_key(|member| (member.heard_ms, member.contact.peer.id)).map(|m| m.contact.clone())
+    }
+
+    /// The producer with this id, of whatever group; of several, the one heard last. Looks at every producer.
+    #[must_use]
+    pub fn producer(&self, client_id: &str) -> Option<Contact> {
+        let groups = self.0.lock();
+        let members = groups.producers.values().flat_map(BTreeMap::values);
+        let named = members.filter(|member| member.contact.client_id == client_id);
+        named.max_by_key(|member| (member.heard_ms, member.contact.peer.id)).map(|m| m.contact.clone())
+    }
+
+    /// How a group shares messages, as the last heartbeat of a member said; `None` if nobody is online.
+    #[must_use]
+    pub fn model(&self, group: &str) -> Option<MessageModel> {
+        self.0.lock().consumers.get(group).map(|group| group.model)
+    }
+
+    /// What a consumer group wants of a topic.
     ///
     /// # Errors
     ///
-    /// [`Offline`] if the group has no member.
+    /// [`Offline`] if nobody of the group has said what it wants.
     pub fn subscription(&self, group: &str, topic: &str) -> Result<Option<Subscription>, Offline> {
         let groups = self.0.lock();
-        let group = groups.consumers.get(group).ok_or(Offline)?;
+        let known = groups.consumers.get(group).filter(|group| !group.subscriptions.is_empty());
+        let group = known.ok_or(Offline)?;
         Ok(group.subscriptions.get(topic).cloned())
     }
 
@@ -217,7 +279,8 @@ impl Clients {
     pub fn consumer_ids_at(&self, group: &str, ip: IpAddr) -> Vec<String> {
         let groups = self.0.lock();
         let members = groups.consumers.get(group).into_iter().flat_map(|group| group.members.values());
-        members.filter(|m| m.peer.address.ip() == ip).map(|m| m.client_id.clone()).collect()
+        let contacts = members.map(|member| &member.contact);
+        contacts.filter(|who| who.peer.address.ip() == ip).map(|who| who.client_id.clone()).collect()
     }
 
     /// Producers and consumers online, by connection and group.
@@ -229,22 +292,18 @@ impl Clients {
     }
 }
 
-/// Nobody of the group is online.
+/// Nobody of the group is online, or those who are have not said yet what they want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offline;
 
-fn join(members: &mut BTreeMap<u64, Member>, peer: &Arc<Peer>, client_id: &str, now_ms: u64) -> bool {
-    if let Some(member) = members.get_mut(&peer.id) {
-        member.heard_ms = now_ms;
-        let same = member.client_id == client_id;
-        if !same {
-            client_id.clone_into(&mut member.client_id);
-        }
-        return !same;
+/// Adds a client or notes that it was heard; gives whether the members' ids changed by it.
+fn join(members: &mut BTreeMap<u64, Member>, who: Contact, now_ms: u64) -> bool {
+    let member = Member { contact: who, heard_ms: now_ms };
+    let id = member.contact.client_id.clone();
+    match members.insert(member.contact.peer.id, member) {
+        Some(before) => before.contact.client_id != id,
+        None => true,
     }
-    let member = Member { peer: Arc::clone(peer), client_id: client_id.to_owned(), heard_ms: now_ms };
-    members.insert(peer.id, member);
-    true
 }
 
 /// Folds the subscriptions of one member in: newer versions replace older ones, topics no longer named go.
@@ -276,7 +335,7 @@ fn update_subscriptions(group: &mut ConsumerGroup, data: &ConsumerData) -> bool 
 }
 
 fn peers(group: &ConsumerGroup) -> Vec<Arc<Peer>> {
-    group.members.values().map(|member| Arc::clone(&member.peer)).collect()
+    group.members.values().map(|member| Arc::clone(&member.contact.peer)).collect()
 }
 
 fn notify(changed: Vec<(String, Vec<Arc<Peer>>)>) {
@@ -319,10 +378,10 @@ mod tests {
         let clients = Clients::default();
         let (a, mut to_a) = peer(1);
         let (b, mut to_b) = peer(2);
-        clients.heartbeat(&a, &beat("a", "*", 1), 0);
-        clients.heartbeat(&a, &beat("a", "*", 1), 1);
+        clients.heartbeat(&a, &beat("a", "*", 1), &Software::default(), 0);
+        clients.heartbeat(&a, &beat("a", "*", 1), &Software::default(), 1);
         assert_eq!(told(&mut to_a), 1);
-        clients.heartbeat(&b, &beat("b", "*", 1), 2);
+        clients.heartbeat(&b, &beat("b", "*", 1), &Software::default(), 2);
         assert_eq!((told(&mut to_a), told(&mut to_b)), (1, 1));
         assert_eq!(clients.consumer_ids("G"), ["a", "b"]);
         assert_eq!(clients.counts(), (2, 2));
@@ -335,15 +394,58 @@ mod tests {
     }
 
     #[test]
+    fn a_heartbeat_without_subscriptions_leaves_them_alone() {
+        let clients = Clients::default();
+        let (a, mut to_a) = peer(1);
+        let (b, mut to_b) = peer(2);
+        let short = |client| Heartbeat {
+            without_subscriptions: true,
+            consumers: beat(client, "", 0)
+                .consumers
+                .into_iter()
+                .map(|data| ConsumerData { subscriptions: Vec::new(), ..data })
+                .collect(),
+            ..beat(client, "", 0)
+        };
+        let software = Software { language: String::from("JAVA"), version: 479 };
+        assert!(clients.heartbeat(&b, &short("b"), &software, 0));
+        assert_eq!(clients.subscription("G", "T"), Err(Offline), "nobody has said anything yet");
+        assert!(clients.heartbeat(&a, &beat("a", "x", 5), &software, 0));
+        assert_eq!((told(&mut to_a), told(&mut to_b)), (1, 2));
+        assert!(!clients.heartbeat(&a, &short("a"), &software, 1));
+        assert!(!clients.heartbeat(&b, &short("b"), &software, 1));
+        assert_eq!(clients.subscription("G", "T").unwrap().unwrap().expression, "x");
+        assert_eq!((told(&mut to_a), told(&mut to_b)), (0, 0));
+    }
+
+    #[test]
+    fn of_two_clients_with_one_id_the_last_heard_is_spoken_to() {
+        let clients = Clients::default();
+        let (a, _keep_a) = peer(1);
+        let (b, _keep_b) = peer(2);
+        let software = Software { language: String::from("CPP"), version: 63 };
+        clients.heartbeat(&b, &beat("same", "*", 1), &software, 0);
+        clients.heartbeat(&a, &beat("same", "*", 1), &software, 5);
+        assert_eq!(clients.consumer_ids("G"), ["same"]);
+        assert_eq!(clients.member("G", "same").unwrap().peer.id, 1);
+        assert_eq!(clients.member("G", "same").unwrap().software, software);
+        clients.heartbeat(&b, &beat("same", "*", 1), &software, 5);
+        assert_eq!((clients.producer("same").unwrap().peer.id, clients.members("G").len()), (2, 2));
+        assert!(clients.member("G", "other").is_none() && clients.producer("other").is_none());
+        clients.disconnected(&b);
+        assert_eq!(clients.member("G", "same").unwrap().peer.id, 1);
+    }
+
+    #[test]
     fn newer_subscriptions_win_and_are_told() {
         let clients = Clients::default();
         let (a, mut queue) = peer(1);
-        clients.heartbeat(&a, &beat("a", "x", 5), 0);
+        clients.heartbeat(&a, &beat("a", "x", 5), &Software::default(), 0);
         told(&mut queue);
-        clients.heartbeat(&a, &beat("a", "y", 4), 0);
+        clients.heartbeat(&a, &beat("a", "y", 4), &Software::default(), 0);
         let subscription = clients.subscription("G", "T").unwrap().unwrap();
         assert_eq!((subscription.expression.as_str(), told(&mut queue)), ("x", 0));
-        clients.heartbeat(&a, &beat("a", "y", 6), 0);
+        clients.heartbeat(&a, &beat("a", "y", 6), &Software::default(), 0);
         assert_eq!(clients.subscription("G", "T").unwrap().unwrap().filter, Ok(Filter::tags("y").into()));
         assert_eq!((told(&mut queue), clients.subscription("G", "U")), (1, Ok(None)));
     }
@@ -354,7 +456,7 @@ mod tests {
         let (a, _keep_a) = peer(1);
         let (b, _keep_b) = peer(2);
         assert!(!clients.never_read("G", "U", Some(&a)), "nobody is online");
-        clients.heartbeat(&a, &beat("a", "*", 1), 0);
+        clients.heartbeat(&a, &beat("a", "*", 1), &Software::default(), 0);
         assert!(clients.never_read("G", "U", Some(&a)) && clients.never_read("G", "U", None));
         assert!(!clients.never_read("G", "T", Some(&a)), "it is subscribed");
         assert!(!clients.never_read("G", "U", Some(&b)), "a stranger may know more");
@@ -372,8 +474,8 @@ mod tests {
         let clients = Clients::default();
         let (a, _keep_a) = peer(1);
         let (b, mut to_b) = peer(2);
-        clients.heartbeat(&a, &beat("a", "*", 1), 0);
-        clients.heartbeat(&b, &beat("b", "*", 1), 60_000);
+        clients.heartbeat(&a, &beat("a", "*", 1), &Software::default(), 0);
+        clients.heartbeat(&b, &beat("b", "*", 1), &Software::default(), 60_000);
         told(&mut to_b);
         clients.expire(120_000);
         assert_eq!(clients.consumer_ids("G").len(), 2);

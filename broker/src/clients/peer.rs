@@ -2,12 +2,16 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
-    sync::atomic::{AtomicBool, AtomicI32, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering},
+    time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
-use crate::remoting::Response;
+use crate::{
+    clients::questions::{Questions, Told, Unanswered},
+    remoting::Response,
+};
 
 /// Which port a client came in by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +25,13 @@ pub enum Port {
 /// Requests to a client that may wait for it to read; more are dropped, since clients poll for the same news.
 const PUSHES_MAX: usize = 64;
 
-/// A one-way request to a client: `code` is a request code.
+/// A request to a client: `code` is a request code.
 #[derive(Debug)]
 pub struct Push {
-    /// Correlation number.
+    /// Correlation number, of the broker's own counting.
     pub opaque: i32,
+    /// Nobody waits for an answer.
+    pub one_way: bool,
     /// The command.
     pub request: Response,
 }
@@ -43,6 +49,9 @@ pub struct Peer {
     warned: AtomicBool,
     pushes: mpsc::Sender<Push>,
     opaque: AtomicI32,
+    /// Fingerprint of the last heartbeat that named its subscriptions; 0 before the first.
+    fingerprint: AtomicI64,
+    questions: Questions,
 }
 
 impl Peer {
@@ -50,8 +59,17 @@ impl Peer {
     #[must_use]
     pub fn new(id: u64, address: SocketAddr, port: Port) -> (Self, mpsc::Receiver<Push>) {
         let (pushes, queue) = mpsc::channel(PUSHES_MAX);
-        let warned = AtomicBool::new(false);
-        (Self { id, address, port, warned, pushes, opaque: AtomicI32::new(0) }, queue)
+        let peer = Self {
+            id,
+            address,
+            port,
+            warned: AtomicBool::new(false),
+            pushes,
+            opaque: AtomicI32::new(0),
+            fingerprint: AtomicI64::new(0),
+            questions: Questions::default(),
+        };
+        (peer, queue)
     }
 
     /// True the first time: one warning about a client is enough.
@@ -62,7 +80,46 @@ impl Peer {
     /// Queues a one-way request; false if the client is gone or does not read.
     pub fn push(&self, request: Response) -> bool {
         let opaque = self.opaque.fetch_add(1, Ordering::Relaxed);
-        self.pushes.try_send(Push { opaque, request }).is_ok()
+        self.pushes.try_send(Push { opaque, one_way: true, request }).is_ok()
+    }
+
+    /// Sends a request and waits for the client's answer, whatever its code.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`] if there is none within `limit`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once dropped, an answer that comes is ignored.
+    pub async fn ask(&self, request: Response, limit: Duration) -> Result<Told, Unanswered> {
+        let opaque = self.opaque.fetch_add(1, Ordering::Relaxed);
+        let question = self.questions.open(opaque)?;
+        self.pushes.try_send(Push { opaque, one_way: false, request }).map_err(|refused| match refused {
+            TrySendError::Full(_) => Unanswered::Busy,
+            TrySendError::Closed(_) => Unanswered::Gone,
+        })?;
+        question.answer(limit).await
+    }
+
+    /// Takes in an answer of the client; false where nobody waits for it.
+    pub fn answered(&self, opaque: i32, told: impl FnOnce() -> Told) -> bool {
+        self.questions.answered(opaque, told)
+    }
+
+    /// Ends all requests that wait for this client: its connection has ended.
+    pub fn gone(&self) {
+        self.questions.close();
+    }
+
+    /// Keeps the fingerprint of what the client wants; true if it is another than before.
+    pub fn wants(&self, fingerprint: i64) -> bool {
+        self.fingerprint.swap(fingerprint, Ordering::Relaxed) != fingerprint
+    }
+
+    /// Whether the client's subscriptions are those that it gave with this fingerprint.
+    pub fn still_wants(&self, fingerprint: i64) -> bool {
+        self.fingerprint.load(Ordering::Relaxed) == fingerprint
     }
 
     /// The address as records keep it; records hold IPv4 only, since C++ clients read nothing else.

@@ -10,6 +10,7 @@ use mainspring::GroupConfig;
 use crate::{
     broker::{Broker, blocking},
     clients::{
+        Software,
         heartbeat::{ExpressionType, Heartbeat, MessageModel, SubscriptionData},
         peer::Peer,
     },
@@ -35,9 +36,9 @@ pub(crate) fn heartbeat(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Reques
         .filter(|data| !is_set_up(broker, &data.group_name, data.message_model))
         .map(|data| (data.group_name.clone(), data.message_model))
         .collect();
-    broker.clients.heartbeat(peer, &beat, broker.clock.elapsed_ms());
+    let answer = taken_in(broker, peer, &beat, request);
     if missing.is_empty() {
-        return Ok(Response::ok().into());
+        return Ok(answer.into());
     }
     let broker = Arc::clone(broker);
     Ok(Reply::later(async move {
@@ -46,8 +47,25 @@ pub(crate) fn heartbeat(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Reques
                 return refusal;
             }
         }
-        Response::ok()
+        answer
     }))
+}
+
+/// Takes a heartbeat in and says what the client wants to know: whether it must name its subscriptions next time.
+///
+/// Clients of 5.x may leave the subscriptions out once this broker has seen them, on this connection and with the same
+/// fingerprint; else the client's groups have it among their members all the same, and the client is asked for the rest.
+fn taken_in(broker: &Broker, peer: &Arc<Peer>, beat: &Heartbeat, request: &Request<'_>) -> Response {
+    let header = &request.header;
+    let software = Software { language: header.language.as_ref().to_owned(), version: header.version };
+    let changed = broker.clients.heartbeat(peer, beat, &software, broker.clock.elapsed_ms());
+    let unknown = if beat.without_subscriptions {
+        !peer.still_wants(beat.fingerprint)
+    } else {
+        peer.wants(beat.fingerprint) || beat.fingerprint == 0
+    };
+    let name_them = unknown || (changed && !beat.without_subscriptions);
+    Response::ok().with("IS_SUPPORT_HEART_BEAT_V2", true).with("IS_SUB_CHANGE", name_them)
 }
 
 fn is_set_up(broker: &Broker, group: &str, model: MessageModel) -> bool {

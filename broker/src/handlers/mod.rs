@@ -3,6 +3,7 @@
 //! A handler is a function over [`Broker`], [`Peer`] and [`Request`]. It answers at once, or gives back a future where
 //! an answer must wait (a commit, a new message); appends themselves happen in the order requests came in.
 
+mod asking;
 mod find;
 mod membership;
 mod namesrv;
@@ -10,6 +11,8 @@ mod offsets;
 mod orderly;
 pub mod outgoing;
 mod pull;
+mod reply;
+mod reset;
 mod retry;
 mod send;
 mod topics;
@@ -40,6 +43,7 @@ fn handle_broker(broker: &Arc<Broker>, code: i32, peer: &Arc<Peer>, request: &Re
         codes::SEND_MESSAGE | codes::SEND_MESSAGE_V2 | codes::SEND_BATCH_MESSAGE => {
             send::handle(broker, peer, request)
         }
+        codes::SEND_REPLY_MESSAGE | codes::SEND_REPLY_MESSAGE_V2 => reply::handle(broker, peer, request),
         codes::PULL_MESSAGE | codes::LITE_PULL_MESSAGE => pull::handle(broker, request),
         codes::QUERY_MESSAGE => find::by_key(broker, request),
         codes::VIEW_MESSAGE_BY_ID => find::by_position(broker, request),
@@ -55,6 +59,10 @@ fn handle_broker(broker: &Arc<Broker>, code: i32, peer: &Arc<Peer>, request: &Re
         codes::LOCK_BATCH_MQ => orderly::lock(broker, request),
         codes::UNLOCK_BATCH_MQ => orderly::unlock(broker, request),
         codes::CHECK_CLIENT_CONFIG => membership::check_client(request),
+        codes::GET_CONSUMER_RUNNING_INFO => asking::running_info(broker, request),
+        codes::CONSUME_MESSAGE_DIRECTLY => asking::consume_directly(broker, request),
+        codes::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => asking::consumer_status(broker, request),
+        codes::INVOKE_BROKER_TO_RESET_OFFSET => reset::handle(broker, request),
         codes::CONSUMER_SEND_MSG_BACK => retry::handle(broker, peer, request),
         codes::UPDATE_AND_CREATE_TOPIC => topics::update(broker, request),
         codes::GET_TOPIC_CONFIG => topics::get(broker, request),

@@ -33,7 +33,8 @@ pub(crate) fn query(broker: &Broker, request: &Request<'_>) -> Handled {
     Err(Response::refuse(response::QUERY_NOT_FOUND, "the group has no offset for this queue yet"))
 }
 
-/// Code 15: how far a group has come, mostly one-way.
+/// Code 15: how far a group has come, mostly one-way. Where an administrator has just set that, a consumer that does not
+/// know it yet is not heard.
 pub(crate) fn update(broker: &Broker, request: &Request<'_>) -> Handled {
     let fields = request.fields();
     let group = fields.required("consumerGroup")?;
@@ -44,6 +45,9 @@ pub(crate) fn update(broker: &Broker, request: &Request<'_>) -> Handled {
     }
     if broker.topic(topic).is_none() {
         return Err(topics::missing(topic));
+    }
+    if broker.resets.is_pending(group, topic, queue) {
+        return Ok(Response::ok().into());
     }
     let pending = broker.store.commit_offset(group, topic, queue, reached)?;
     Ok(when_decided(pending, |result| match result {

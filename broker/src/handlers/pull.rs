@@ -25,7 +25,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     broker::{Broker, blocking},
-    clients::{heartbeat::ExpressionType, holds::Wanted},
+    clients::{
+        heartbeat::{ExpressionType, MessageModel},
+        holds::Wanted,
+    },
     filter::{Filter, selects},
     handlers::{membership, offsets, topics},
     names,
@@ -106,9 +109,13 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
             let text = format!("the consumer group {group} may not consume");
             Err(Response::refuse(response::NO_PERMISSION, text))
         }
+        Some(config) if !config.broadcast && is_broadcast(broker, group) => {
+            let text = format!("the consumer group {group} may not consume as a broadcast");
+            Err(Response::refuse(response::NO_PERMISSION, text))
+        }
         Some(_) => {
             commit(broker, fields, group, &pull)?;
-            serve(broker, pull)
+            serve(broker, group, pull)
         }
         None if names::is_group(group) => {
             // A pull may come before the first heartbeat of its group.
@@ -118,7 +125,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
                     // Reading must go on where nothing can be written; the heartbeat makes the group later.
                     tracing::warn!(group, code = refusal.code, remark = ?refusal.remark, "a group cannot be made");
                 }
-                match serve(&broker, pull) {
+                match serve(&broker, &group, pull) {
                     Ok(Reply::Now(answer)) | Err(answer) => answer,
                     Ok(Reply::Later(answer)) => answer.await,
                 }
@@ -126,6 +133,10 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
         }
         None => Err(offsets::no_group(group)),
     }
+}
+
+fn is_broadcast(broker: &Broker, group: &str) -> bool {
+    broker.clients.model(group) == Some(MessageModel::Broadcasting)
 }
 
 fn read_fields(broker: &Broker, request: &Request<'_>, group: &str) -> Result<Pull, Response> {
@@ -220,7 +231,8 @@ fn commit(broker: &Broker, fields: &Fields<'_>, group: &str, pull: &Pull) -> Res
     let offset = fields.number::<i64>("commitOffset")?.and_then(|offset| u64::try_from(offset).ok());
     let Some(offset) = offset.filter(|_| sys_flag & FLAG_COMMIT != 0) else { return Ok(()) };
     let Wanted { topic, queue, .. } = &pull.wanted;
-    if broker.store.committed_offset(group, topic, *queue) == Some(offset) {
+    let known = broker.store.committed_offset(group, topic, *queue) == Some(offset);
+    if known || broker.resets.is_pending(group, topic, *queue) {
         return Ok(());
     }
     // Losing it means a redelivery, so nobody waits for it, and a full disk does not keep anybody from reading.
@@ -230,25 +242,30 @@ fn commit(broker: &Broker, fields: &Fields<'_>, group: &str, pull: &Pull) -> Res
     Ok(())
 }
 
-fn serve(broker: &Arc<Broker>, pull: Pull) -> Handled {
-    let broker = Arc::clone(broker);
+fn serve(broker: &Arc<Broker>, group: &str, pull: Pull) -> Handled {
+    if let Some(moved) = moved(broker, group, &pull.wanted) {
+        return Ok(moved.into());
+    }
+    let own = || (Arc::clone(broker), group.to_owned());
     if pull.is_long() {
+        let (broker, group) = own();
         return Ok(Reply::later(async move {
             match read(&broker, &pull).await {
                 Ok(result) => match pull.suspend {
-                    Some(limit) if pull.is_waiting(&result) => hold(&broker, pull, limit).await,
+                    Some(limit) if pull.is_waiting(&result) => hold(&broker, &group, pull, limit).await,
                     _ => answer(&broker, &pull, result),
                 },
                 Err(refusal) => refusal,
             }
         }));
     }
-    let result = pull.read(&broker)?;
+    let result = pull.read(broker)?;
     match pull.suspend {
         Some(limit) if pull.is_waiting(&result) => {
-            Ok(Reply::later(async move { hold(&broker, pull, limit).await }))
+            let (broker, group) = own();
+            Ok(Reply::later(async move { hold(&broker, &group, pull, limit).await }))
         }
-        _ => Ok(answer(&broker, &pull, result).into()),
+        _ => Ok(answer(broker, &pull, result).into()),
     }
 }
 
@@ -260,12 +277,24 @@ async fn read(broker: &Arc<Broker>, pull: &Pull) -> Result<ReadResult, Response>
     Ok(pull.read(broker)?)
 }
 
-async fn hold(broker: &Arc<Broker>, mut pull: Pull, limit: Duration) -> Response {
+/// The answer to a consumer whose progress was set to another place than it reads at.
+fn moved(broker: &Broker, group: &str, wanted: &Wanted) -> Option<Response> {
+    let Wanted { topic, queue, from, .. } = wanted;
+    let target = broker.resets.take(group, topic, *queue).filter(|target| target != from)?;
+    let range = broker.store.queue_range(topic, *queue).unwrap_or_default();
+    let moved = Response::refuse(response::PULL_OFFSET_MOVED, "OFFSET_RESET");
+    Some(with_offsets(moved, target, range.start, range.end))
+}
+
+async fn hold(broker: &Arc<Broker>, group: &str, mut pull: Pull, limit: Duration) -> Response {
     let deadline = Instant::now() + limit;
     let asked = pull.wanted.from;
     loop {
         let mut hold = broker.holds.hold(&pull.wanted);
         let last = Instant::now() >= deadline || broker.holds.is_stopped();
+        if let Some(moved) = moved(broker, group, &pull.wanted) {
+            return moved;
+        }
         let result = match read(broker, &pull).await {
             Ok(result) => result,
             Err(refusal) => return refusal,
@@ -301,17 +330,21 @@ fn answer(broker: &Broker, pull: &Pull, result: ReadResult) -> Response {
         ReadStatus::NoQueue => (response::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE", 0),
     };
     let mut response = Response { code, remark: Some(remark.into()), ..Response::ok() };
-    response.fields.reserve_exact(6);
     if !result.records.is_empty() {
         let bytes = result.records.len_bytes();
         broker.traffic.handed_out(&pull.counted, result.records.len(), bytes);
         response.body = Body::Slices(result.records.slices().collect());
     }
+    with_offsets(response, next, result.min, result.max)
+}
+
+fn with_offsets(mut response: Response, next: u64, min: u64, max: u64) -> Response {
+    response.fields.reserve_exact(6);
     response
         .with("suggestWhichBrokerId", 0u32)
         .with("nextBeginOffset", next)
-        .with("minOffset", result.min)
-        .with("maxOffset", result.max)
+        .with("minOffset", min)
+        .with("maxOffset", max)
         .with("topicSysFlag", 0u32)
         .with("groupSysFlag", 0u32)
 }

@@ -18,7 +18,7 @@ use mainspring::{
 
 use crate::{
     broker::{Broker, Counters, when_decided},
-    clients::peer::Peer,
+    clients::{heartbeat::MessageModel, peer::Peer},
     handlers::offsets,
     names,
     remoting::{
@@ -38,6 +38,10 @@ fn consume_failed(broker: &Arc<Broker>, member: Option<&Peer>, request: &Request
     let group = fields.required("group")?;
     if broker.store.group(group).is_none() {
         return Err(offsets::no_group(group));
+    }
+    if broker.clients.model(group) == Some(MessageModel::Broadcasting) {
+        let text = format!("the consumer group {group} is a broadcast: what failed there is not sent again");
+        return Err(Response::refuse(response::BROADCAST_CONSUMPTION, text));
     }
     // Clients before 3.4.9 send a limit that means nothing.
     let honoured = request.header.version >= VERSION_CLIENT_ATTEMPTS_MAX;

@@ -1,4 +1,4 @@
-//! Sends: codes 10, 310 and 320, with names or letters for the same fields.
+//! Sends: codes 10, 310 and 320, and what replies (324, 325) have in common with them; with names or letters for the same fields.
 //!
 //! Order of work: fields, checks, the rule for retry topics, the topic (made by a first send), properties, queue,
 //! append. Everything up to the append happens in the order of arrival, unless a topic must be made.
@@ -45,21 +45,24 @@ const SYS_FLAG_KEPT: i32 = COMPRESSED | MULTI_TAGS | COMPRESSION_MASK;
 const BATCH_MESSAGES_MAX: usize = 16_384;
 
 /// Names of the fields of a send.
-struct Names {
-    topic: &'static str,
-    default_topic: &'static str,
-    default_queues: &'static str,
-    queue: &'static str,
-    sys_flag: &'static str,
-    born: &'static str,
-    flag: &'static str,
-    properties: &'static str,
-    reconsume_times: &'static str,
-    attempts_max: &'static str,
-    batch: &'static str,
+pub(crate) struct Names {
+    pub(crate) group: &'static str,
+    pub(crate) topic: &'static str,
+    pub(crate) default_topic: &'static str,
+    pub(crate) default_queues: &'static str,
+    pub(crate) queue: &'static str,
+    pub(crate) sys_flag: &'static str,
+    pub(crate) born: &'static str,
+    pub(crate) flag: &'static str,
+    pub(crate) properties: &'static str,
+    pub(crate) reconsume_times: &'static str,
+    pub(crate) unit_mode: &'static str,
+    pub(crate) attempts_max: &'static str,
+    pub(crate) batch: &'static str,
 }
 
 const LONG: Names = Names {
+    group: "producerGroup",
     topic: "topic",
     default_topic: "defaultTopic",
     default_queues: "defaultTopicQueueNums",
@@ -69,11 +72,13 @@ const LONG: Names = Names {
     flag: "flag",
     properties: "properties",
     reconsume_times: "reconsumeTimes",
+    unit_mode: "unitMode",
     attempts_max: "maxReconsumeTimes",
     batch: "batch",
 };
 
 const SHORT: Names = Names {
+    group: "a",
     topic: "b",
     default_topic: "c",
     default_queues: "d",
@@ -83,9 +88,18 @@ const SHORT: Names = Names {
     flag: "h",
     properties: "i",
     reconsume_times: "j",
+    unit_mode: "k",
     attempts_max: "l",
     batch: "m",
 };
+
+/// The names that a request uses.
+pub(crate) fn names_of(request: &Request<'_>) -> &'static Names {
+    match request.header.code {
+        codes::SEND_MESSAGE | codes::SEND_REPLY_MESSAGE => &LONG,
+        _ => &SHORT,
+    }
+}
 
 /// One send, ready for a topic.
 struct Send {
@@ -107,10 +121,9 @@ enum Content {
     Many(Vec<(i32, Bytes, Prepared)>),
 }
 
-/// Serves codes 10, 310 and 320.
+/// Serves codes 10, 310 and 320, and stores replies.
 pub(crate) fn handle(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'_>) -> Handled {
-    let code = request.header.code;
-    let names = if code == codes::SEND_MESSAGE { &LONG } else { &SHORT };
+    let names = names_of(request);
     let fields = request.fields();
     let topic = fields.required(names.topic)?;
     names::check_topic(topic)?;

@@ -29,6 +29,9 @@ pub(crate) fn plan(
     if names::is_of_failures(topic) {
         return Ok(TopicConfig::new(topic, 1));
     }
+    if let Some(known) = broker.topic(topic).filter(|_| topic != names::DEFAULT_TOPIC) {
+        return Ok(TopicConfig::clone(&known));
+    }
     let found = broker.topic(default).filter(|config| config.perm & PERM_INHERIT != 0);
     let Some(default) = found.filter(|_| broker.settings.auto_create_topics) else {
         return Err(missing(topic));

@@ -35,7 +35,10 @@ use tokio::{
 
 use crate::{
     broker::{Broker, Counters},
-    clients::peer::{Peer, Push},
+    clients::{
+        peer::{Peer, Push},
+        questions::Told,
+    },
     handlers,
     patience::Patience,
     remoting::{
@@ -96,6 +99,8 @@ pub(crate) async fn serve(
     };
     let mut writer = writer;
     let end = connection.run(reader, &mut writer, pushes, stopping).await;
+    // Nobody reads this client's answers any more.
+    peer.gone();
     let client = peer.address;
     match end {
         End::Protocol(error) => {
@@ -117,6 +122,7 @@ struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        self.peer.gone();
         self.broker.clients.disconnected(&self.peer);
     }
 }
@@ -190,7 +196,7 @@ impl Connection {
                     }
                 }
                 Some(push) = pushes.recv() => {
-                    self.outbox.push_one_way(self.encoding, push.opaque, push.request);
+                    self.outbox.push_request(self.encoding, push.opaque, push.one_way, push.request);
                 }
                 read = reader.read_buf(&mut self.input), if may_read => match read {
                     Ok(0) => return End::Closed,
@@ -262,11 +268,18 @@ impl Connection {
 
     fn serve_frame(&mut self, frame: &Frame, patience: Option<Patience>) -> Result<(), FrameError> {
         let header = Header::parse(frame)?;
-        self.encoding = frame.encoding;
         if header.is_response() {
-            // Requests to clients are one-way here, so nobody waits for this.
+            let told = || Told {
+                code: header.code,
+                remark: header.remark.as_deref().map(str::to_owned),
+                body: frame.body.clone(),
+            };
+            if !self.peer.answered(header.opaque, told) {
+                tracing::debug!(client = %self.peer.address, "an answer came that nobody waits for");
+            }
             return Ok(());
         }
+        self.encoding = frame.encoding;
         let (opaque, one_way) = (header.opaque, header.is_one_way());
         let request = Request { header, body: frame.body.clone() };
         let reply = catch_unwind(AssertUnwindSafe(|| handlers::handle(&self.broker, &self.peer, &request)))

@@ -200,6 +200,7 @@ async fn expire(broker: Arc<Broker>) {
     loop {
         tick.tick().await;
         broker.clients.expire(broker.clock.elapsed_ms());
+        broker.resets.expire(broker.clock.elapsed_ms());
         let Broker { store, traffic, .. } = &*broker;
         traffic.retain(|topic| store.topic(topic).is_some(), |group| store.group(group).is_some());
     }

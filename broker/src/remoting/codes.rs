@@ -26,8 +26,17 @@ pub mod request {
     pub const GET_ROUTEINFO_BY_TOPIC: i32 = 105;
     pub const GET_BROKER_CLUSTER_INFO: i32 = 106;
     pub const GET_ALL_TOPIC_LIST_FROM_NAMESERVER: i32 = 206;
+    pub const RESET_CONSUMER_CLIENT_OFFSET: i32 = 220;
+    pub const GET_CONSUMER_STATUS_FROM_CLIENT: i32 = 221;
+    pub const INVOKE_BROKER_TO_RESET_OFFSET: i32 = 222;
+    pub const INVOKE_BROKER_TO_GET_CONSUMER_STATUS: i32 = 223;
+    pub const GET_CONSUMER_RUNNING_INFO: i32 = 307;
+    pub const CONSUME_MESSAGE_DIRECTLY: i32 = 309;
     pub const SEND_MESSAGE_V2: i32 = 310;
     pub const SEND_BATCH_MESSAGE: i32 = 320;
+    pub const SEND_REPLY_MESSAGE: i32 = 324;
+    pub const SEND_REPLY_MESSAGE_V2: i32 = 325;
+    pub const PUSH_REPLY_MESSAGE_TO_CLIENT: i32 = 326;
     pub const GET_TOPIC_CONFIG: i32 = 351;
     pub const LITE_PULL_MESSAGE: i32 = 361;
 }
@@ -52,6 +61,9 @@ pub mod response {
     pub const SUBSCRIPTION_NOT_LATEST: i32 = 25;
     pub const SUBSCRIPTION_GROUP_NOT_EXIST: i32 = 26;
     pub const INVALID_PARAMETER: i32 = 29;
+    pub const CONSUMER_NOT_ONLINE: i32 = 206;
+    pub const CONSUME_MSG_TIMEOUT: i32 = 207;
+    pub const BROADCAST_CONSUMPTION: i32 = 213;
 }
 
 /// Bit of `flag` that marks an answer.
@@ -61,6 +73,10 @@ pub const FLAG_ONE_WAY: i32 = 2;
 
 /// Version that this server announces: RocketMQ 5.3.3, high enough for every client's feature gates.
 pub const SERVER_VERSION: i32 = 479;
+/// First version whose consumers can be sent to another offset while they run (3.0.7).
+pub const VERSION_CLIENT_RESET: i32 = 28;
+/// First version whose consumers tell how they are, and consume a message on request (3.1.8).
+pub const VERSION_RUNNING_INFO: i32 = 62;
 /// First version whose clients honour and send a limit of their own with a failed message (3.4.9).
 pub const VERSION_CLIENT_ATTEMPTS_MAX: i32 = 121;
 /// First version that reads quoted broker ids in routes by itself (4.9.4).

@@ -6,6 +6,7 @@
 pub mod binary;
 pub mod codes;
 pub mod command;
+pub mod fastjson;
 pub mod frame;
 pub mod header;
 pub mod outbox;

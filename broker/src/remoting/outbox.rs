@@ -55,10 +55,11 @@ impl Outbox {
         self.push(encoding, head, &fields, body);
     }
 
-    /// Adds a one-way request to the client.
-    pub fn push_one_way(&mut self, encoding: Encoding, opaque: i32, request: Response) {
+    /// Adds a request to the client; nobody answers a one-way one.
+    pub fn push_request(&mut self, encoding: Encoding, opaque: i32, one_way: bool, request: Response) {
         let Response { code, fields, body, .. } = request;
-        self.push(encoding, Head { code, opaque, flag: FLAG_ONE_WAY, remark: None }, &fields, body);
+        let flag = if one_way { FLAG_ONE_WAY } else { 0 };
+        self.push(encoding, Head { code, opaque, flag, remark: None }, &fields, body);
     }
 
     fn push(&mut self, encoding: Encoding, head: Head<'_>, fields: &[(&'static str, Value)], body: Body) {

@@ -5,7 +5,9 @@
 mod codes;
 mod connections;
 mod consumption;
+mod dialogue;
 mod find;
+mod membership;
 mod orderly;
 mod paced;
 mod pulls;

@@ -145,12 +145,13 @@ pub(crate) struct Client {
     /// Requests of the broker that came while an answer was waited for.
     pub(crate) pushed: Vec<Answer>,
     pub(crate) version: i32,
+    pub(crate) language: &'static str,
 }
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        Self { stream, input: BytesMut::new(), next: 1, pushed: Vec::new(), version: 409 }
+        Self { stream, input: BytesMut::new(), next: 1, pushed: Vec::new(), version: 409, language: "JAVA" }
     }
 
     /// Sends a request and gives its number.
@@ -166,7 +167,7 @@ impl Client {
         let opaque = self.next;
         self.next += 1;
         let fields: HashMap<&str, &str> = fields.iter().copied().collect();
-        let header = serde_json::json!({"code": code, "extFields": fields, "flag": flag, "language": "JAVA",
+        let header = serde_json::json!({"code": code, "extFields": fields, "flag": flag, "language": self.language,
             "opaque": opaque, "serializeTypeCurrentRPC": "JSON", "version": self.version});
         frame_of(header.to_string().as_bytes(), body)
     }
@@ -222,6 +223,36 @@ impl Client {
         answer
     }
 
+    /// The next request of the broker with this code; those of other codes are passed over.
+    pub(crate) async fn asked(&mut self, code: i32) -> Answer {
+        loop {
+            let next = if self.pushed.is_empty() { self.receive().await } else { self.pushed.remove(0) };
+            assert_eq!(next.flag & 1, 0, "an answer came: {next:?}");
+            if next.code == code {
+                return next;
+            }
+        }
+    }
+
+    /// Waits for the answer to a request that was sent.
+    pub(crate) async fn answer_to(&mut self, opaque: i32) -> Answer {
+        loop {
+            let next = self.receive().await;
+            if next.flag & 1 == 1 {
+                assert_eq!(next.opaque, opaque);
+                return next;
+            }
+            self.pushed.push(next);
+        }
+    }
+
+    /// Answers a request of the broker.
+    pub(crate) async fn reply(&mut self, opaque: i32, code: i32, body: &[u8]) {
+        let header = serde_json::json!({"code": code, "flag": 1, "language": "JAVA", "opaque": opaque,
+            "remark": "as told", "serializeTypeCurrentRPC": "JSON", "version": self.version});
+        self.stream.write_all(&frame_of(header.to_string().as_bytes(), body)).await.unwrap();
+    }
+
     /// Asks for a group's progress until it is this.
     pub(crate) async fn until_offset(&mut self, of: &[(&str, &str)], wanted: i64) {
         let asked = async { while self.ask(14, of, b"").await.number("offset") != wanted {} };
@@ -240,9 +271,19 @@ impl Client {
         topic: &str,
         expression: &str,
     ) -> Answer {
+        self.heartbeat_as("CLUSTERING", client, group, (topic, expression)).await
+    }
+
+    pub(crate) async fn heartbeat_as(
+        &mut self,
+        model: &str,
+        client: &str,
+        group: &str,
+        (topic, expression): (&str, &str),
+    ) -> Answer {
         let body = serde_json::json!({"clientID": client, "producerDataSet": [{"groupName": "P"}],
             "consumerDataSet": [{"groupName": group, "consumeType": "CONSUME_PASSIVELY",
-            "messageModel": "CLUSTERING", "consumeFromWhere": "CONSUME_FROM_LAST_OFFSET", "unitMode": false,
+            "messageModel": model, "consumeFromWhere": "CONSUME_FROM_LAST_OFFSET", "unitMode": false,
             "subscriptionDataSet": [{"topic": topic, "subString": expression, "subVersion": 5}]}]});
         self.ask(34, &[], body.to_string().as_bytes()).await
     }

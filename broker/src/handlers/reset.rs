@@ -1,0 +1,191 @@
+//! Code 222: an administrator sets a group's progress on a topic to a time, or in one queue to an offset.
+//!
+//! Three things happen. The progress is set in the log, so that whoever comes later goes on there. Members that are
+//! online are told by 220; Java's push consumers then pause for ten seconds and go on there by themselves. And the next
+//! pull of each queue, a held one at once, is answered with the new place, which serves consumers that know no 220; until
+//! then, what the group commits is not heard.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::future::try_join_all;
+
+use crate::{
+    broker::Broker,
+    clients::Contact,
+    handlers::{offsets, topics},
+    names,
+    remoting::{
+        Fields, Handled, Reply, Request, Response,
+        codes::{VERSION_CLIENT_RESET, request as codes, response},
+        fastjson::{QueueName, put_offsets, put_queue},
+    },
+};
+
+/// What is to become of a group's progress.
+struct Plan {
+    group: String,
+    topic: String,
+    /// As the administrator gave it: -1 is the end.
+    timestamp: i64,
+    /// Also forward, which skips messages.
+    force: bool,
+    /// The administrator means C++ clients.
+    for_cpp: bool,
+    /// Queue and offset.
+    targets: Vec<(u32, u64)>,
+}
+
+/// Serves code 222.
+pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
+    let plan = plan(broker, request)?;
+    let members = broker.clients.members(&plan.group);
+    if let Some(old) = members.iter().find(|member| member.software.version < VERSION_CLIENT_RESET) {
+        let text =
+            format!("the consumer {} is older than 3.0.7 and cannot be reset", names::shown(&old.client_id));
+        return Err(Response::refuse(response::SYSTEM_ERROR, text));
+    }
+    let broker = Arc::clone(broker);
+    Ok(Reply::later(async move {
+        match carry_out(&broker, &plan, &members).await {
+            Ok(()) => Response::ok().with_body(java_body(&broker, &plan)),
+            Err(refusal) => refusal,
+        }
+    }))
+}
+
+fn plan(broker: &Broker, request: &Request<'_>) -> Result<Plan, Response> {
+    let fields = request.fields();
+    let (topic, group) = (fields.required("topic")?, fields.required("group")?);
+    let config = broker.store.topic(topic).ok_or_else(|| topics::missing(topic))?;
+    if broker.store.group(group).is_none() {
+        return Err(offsets::no_group(group));
+    }
+    let timestamp: i64 = fields.required_number("timestamp")?;
+    let force = fields.truth("isForce");
+    let asked: i64 = fields.number("queueId")?.unwrap_or(-1);
+    let targets = match u32::try_from(asked) {
+        Ok(queue) if queue < config.read_queues => vec![(queue, one_target(broker, fields, topic, queue)?)],
+        Ok(queue) => {
+            let text = format!("the topic {topic} has no queue {queue}");
+            return Err(Response::refuse(response::INVALID_PARAMETER, text));
+        }
+        Err(_) => {
+            let target = |queue| Ok((queue, by_time(broker, topic, queue, timestamp)?));
+            let all: Result<Vec<_>, Response> = (0..config.read_queues).map(target).collect();
+            all?
+        }
+    };
+    // Without force, a group is only ever sent back.
+    let keep = |queue, target: u64| {
+        let reached = broker.store.committed_offset(group, topic, queue).filter(|_| !force);
+        reached.map_or(target, |reached| reached.min(target))
+    };
+    Ok(Plan {
+        targets: targets.into_iter().map(|(queue, target)| (queue, keep(queue, target))).collect(),
+        group: group.to_owned(),
+        topic: topic.to_owned(),
+        timestamp,
+        force,
+        for_cpp: request.header.language == "CPP",
+    })
+}
+
+/// The offset asked for in one queue, if there is one, else that of the time.
+fn one_target(broker: &Broker, fields: &Fields<'_>, topic: &str, queue: u32) -> Result<u64, Response> {
+    let asked: i64 = fields.number("offset")?.unwrap_or(-1);
+    let Ok(offset) = u64::try_from(asked) else {
+        return by_time(broker, topic, queue, fields.required_number("timestamp")?);
+    };
+    let range = broker.store.queue_range(topic, queue).unwrap_or_default();
+    if (range.start..=range.end).contains(&offset) {
+        return Ok(offset);
+    }
+    let text =
+        format!("queue {queue} of {topic} holds offsets {} to {}, not {offset}", range.start, range.end);
+    Err(Response::refuse(response::INVALID_PARAMETER, text))
+}
+
+fn by_time(broker: &Broker, topic: &str, queue: u32, ms: i64) -> Result<u64, Response> {
+    let end = broker.store.queue_range(topic, queue).map_or(0, |range| range.end);
+    if ms < 0 {
+        return Ok(end);
+    }
+    Ok(broker.store.offset_by_time(topic, queue, ms)?.unwrap_or(end))
+}
+
+async fn carry_out(broker: &Broker, plan: &Plan, members: &[Contact]) -> Result<(), Response> {
+    let Plan { group, topic, targets, .. } = plan;
+    tracing::info!(
+        group,
+        topic,
+        timestamp = plan.timestamp,
+        members = members.len(),
+        "setting a group's progress"
+    );
+    if !members.is_empty() {
+        let now_ms = broker.clock.elapsed_ms();
+        for (queue, target) in targets {
+            broker.resets.set(group, (topic, *queue), *target, now_ms);
+        }
+    }
+    let commits =
+        targets.iter().map(|(queue, target)| broker.store.commit_offset(group, topic, *queue, *target));
+    let commits: Vec<_> = commits.collect::<mainspring::Result<_>>()?;
+    try_join_all(commits).await?;
+    for member in members {
+        tell(broker, plan, member);
+    }
+    for (queue, _) in targets {
+        broker.holds.wake(topic, *queue);
+    }
+    Ok(())
+}
+
+/// Code 220, in the form that the member reads.
+fn tell(broker: &Broker, plan: &Plan, member: &Contact) {
+    let as_list = match member.software.language.as_str() {
+        "CPP" => true,
+        "JAVA" | "GO" => false,
+        _ => plan.for_cpp,
+    };
+    let body = if as_list { cpp_body(broker, plan) } else { java_body(broker, plan) };
+    let push = Response { code: codes::RESET_CONSUMER_CLIENT_OFFSET, ..Response::ok() }
+        .with("topic", plan.topic.clone())
+        .with("group", plan.group.clone())
+        .with("timestamp", plan.timestamp)
+        .with("isForce", plan.force)
+        .with_body(body);
+    if !member.peer.push(push) {
+        // Its next pull tells it too.
+        tracing::debug!(client = member.client_id, "a client does not read its notifications");
+    }
+}
+
+fn named<'a>(broker: &'a Broker, plan: &'a Plan) -> impl Iterator<Item = (QueueName<'a>, u64)> {
+    let name = |queue| QueueName { broker: &broker.settings.broker_name, topic: &plan.topic, queue };
+    plan.targets.iter().map(move |(queue, target)| (name(*queue), *target))
+}
+
+/// A map with queues as its keys.
+fn java_body(broker: &Broker, plan: &Plan) -> Bytes {
+    let mut out = BytesMut::from(&b"{\"offsetTable\":"[..]);
+    put_offsets(&mut out, named(broker, plan));
+    out.put_u8(b'}');
+    out.freeze()
+}
+
+/// A list of queues, each with its offset.
+fn cpp_body(broker: &Broker, plan: &Plan) -> Bytes {
+    let mut out = BytesMut::from(&b"{\"offsetTable\":["[..]);
+    for (i, (name, target)) in named(broker, plan).enumerate() {
+        if i > 0 {
+            out.put_u8(b',');
+        }
+        put_queue(&mut out, name);
+        out.truncate(out.len() - 1);
+        out.put_slice(format!(",\"offset\":{target}}}").as_bytes());
+    }
+    out.put_slice(b"]}");
+    out.freeze()
+}
