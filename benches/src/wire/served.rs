@@ -39,6 +39,7 @@ impl Served {
         let holds = Holds::new();
         let bed = Bed::open(Options {
             wait_for_space: false,
+            callers_apply: true,
             auto_create_topics: false,
             store_host: advertised,
             observer: Some(holds.clone()),

@@ -74,6 +74,7 @@ impl Running {
         let SocketAddr::V4(advertised) = broker_at else { panic!("bound to IPv6") };
         let holds = Holds::new();
         let store = open(Options {
+            callers_apply: true,
             auto_create_topics: false,
             store_host: advertised,
             observer: Some(holds.clone()),
