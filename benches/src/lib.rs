@@ -5,6 +5,7 @@
 //! - [`target`]: where its frames go: a prepared mapped segment, or a staged buffer and `pwrite`.
 //! - [`group`]: the reference of durable appends: one lock, one flusher, one condition.
 //! - [`subject`]: what is measured, each as a function of its parameters; small ones run under `cargo test`.
+//! - [`wire`]: a broker, bare servers, and a generator of load for both.
 //! - [`measure`], [`table`]: time, medians over interleaved rounds, and the report.
 //!
 //! A figure is a ratio against a reference of the same process and the same minute; absolute figures do not
@@ -18,6 +19,7 @@ pub mod report;
 pub mod subject;
 pub mod table;
 pub mod target;
+pub mod wire;
 pub mod workload;
 
 /// The error of a bench: whatever went wrong ends it.

@@ -1,5 +1,7 @@
 //! Every row of the report: which subject, with which parameters, against what, and the goal.
 
+mod wire;
+
 use std::time::Duration;
 
 use mainspring::{CommitRule, Wait};
@@ -35,6 +37,10 @@ pub struct Plan {
     pub reopen: usize,
     /// Timers that are scheduled and fired in a round.
     pub timers: usize,
+    /// Sends a round by 1, 16 and 64 connections, and by 16 with 16 in flight each.
+    pub wire: [usize; 4],
+    /// Pulls a round.
+    pub pulls: usize,
     /// Timers due in one instant, and how far ahead, milliseconds.
     pub instant: (usize, i64),
 }
@@ -54,6 +60,8 @@ impl Plan {
             wheel: 10_000_000,
             reopen: 400_000,
             timers: 50_000,
+            wire: [20_000, 36_000, 36_000, 36_000],
+            pulls: 20_000,
             instant: (10_000, 2_000),
         }
     }
@@ -72,6 +80,8 @@ impl Plan {
             wheel: 1_000,
             reopen: 1_000,
             timers: 1_000,
+            wire: [40, 200, 300, 600],
+            pulls: 40,
             instant: (100, 500),
         }
     }
@@ -97,7 +107,8 @@ pub fn run(plan: &Plan, sink: Sink<'_>) -> Result<()> {
     wheel_rows(plan, sink)?;
     reopen_rows(plan, sink)?;
     cost_rows(plan, sink)?;
-    lateness_rows(plan, sink)
+    lateness_rows(plan, sink)?;
+    wire::rows(plan, sink)
 }
 
 fn append_rows(plan: &Plan, sink: Sink<'_>) -> Result<()> {

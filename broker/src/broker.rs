@@ -42,6 +42,24 @@ pub struct Settings {
     pub connections_max: u32,
 }
 
+impl Settings {
+    /// What the program uses where nothing is configured.
+    #[must_use]
+    pub fn new(advertised: SocketAddrV4) -> Self {
+        Self {
+            broker_name: "broker-a".into(),
+            cluster_name: "DefaultCluster".into(),
+            advertised,
+            acknowledge: Wait::Committed,
+            auto_create_topics: true,
+            default_queues: 8,
+            message_bytes_max: 4 << 20,
+            attempts_max: 16,
+            connections_max: 1_000,
+        }
+    }
+}
+
 /// Things that happened, for operators.
 #[derive(Debug, Default)]
 pub struct Counters {

@@ -28,6 +28,7 @@ fn open(config: &Config, store_host: SocketAddrV4, holds: Arc<Holds>) -> Result<
         near_horizon_ms: config.near_horizon_ms,
         message_bytes_max: config.message_bytes_max,
         wait_for_space: false,     // the runtime's threads must not block
+        callers_apply: true,       // connections do, once for all requests of a wake-up
         auto_create_topics: false, // the broker decides, by RocketMQ's rules
         level_delays_ms: config.level_delays_ms.clone(),
         attempts_max: config.attempts_max,

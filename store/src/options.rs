@@ -50,6 +50,10 @@ pub struct Options {
     /// gives a [`Pending`](crate::Pending) is refused as [`Preparing`](ErrorKind::Preparing) at once, for callers that
     /// must not block; what waits to be committed by itself waits for space as well.
     pub wait_for_space: bool,
+    /// Under `Appended`: whether those who append see to it with [`Store::catch_up`](crate::Store::catch_up) that it is
+    /// applied, once for many appends, so that no thread is woken for each. Default: no. What nobody catches up with
+    /// is visible within a second.
+    pub callers_apply: bool,
     /// Whether a first message creates its topic. Default: yes.
     pub auto_create_topics: bool,
     /// Queues of a topic that is created so, from 1 to 1024. Default: 4.
@@ -98,6 +102,7 @@ impl Default for Options {
             near_horizon_ms: 10 * 60 * 1000,
             fire_reserve_bytes: 32 << 20,
             wait_for_space: true,
+            callers_apply: false,
             auto_create_topics: true,
             default_queues: 4,
             level_delays_ms: LEVELS_S.iter().map(|s| s * 1000).collect(),

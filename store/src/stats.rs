@@ -78,6 +78,7 @@ impl Store {
             (stats.rolls, stats.indexes, stats.buckets) = (counts.rolls, counts.indexes, counts.buckets);
             (stats.bases, stats.trims) = (counts.bases, counts.trims);
         }
+        core.serve_missed();
         {
             let views = core.views.read();
             (stats.start, stats.applied) = (views.start, views.applied);

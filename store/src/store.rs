@@ -359,6 +359,14 @@ impl Store {
         self.core().step()
     }
 
+    /// Under rule `appended`: makes what was appended visible, on the caller's thread, unless another one is at it and
+    /// will. For those who set [`Options::callers_apply`].
+    pub fn catch_up(&self) {
+        if self.core().options.commit == CommitRule::Appended {
+            self.core().catch_up();
+        }
+    }
+
     /// Decides what is to be done now and queues it, without doing it. For simulators.
     pub fn decide(&self) -> Step {
         self.core().decide().unwrap_or_default()

@@ -8,3 +8,4 @@ pub mod sustained;
 pub mod timers;
 pub mod visibility;
 pub mod wheel;
+pub mod wire;

@@ -20,7 +20,10 @@ use crate::{
     },
     clients::holds::Holds,
     clock::RuntimeClock,
-    net::server::{self, Listeners},
+    net::{
+        self,
+        server::{self, Listeners},
+    },
 };
 
 /// Something failed while running.
@@ -95,7 +98,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, open: Open) -> ExitCo
     let progress = Progress::default();
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     tracing_subscriber::registry().with(filter).with(lines).with(progress.clone()).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match net::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };

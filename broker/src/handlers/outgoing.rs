@@ -146,24 +146,16 @@ fn number(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, SocketAddrV4};
 
     use super::*;
-    use mainspring::Wait;
 
     const NOW: i64 = 1_000_000;
 
     fn run(pairs: &[(&str, &str)], keys: Keys) -> Result<Prepared, Response> {
         let settings = Settings {
-            broker_name: "b".into(),
             cluster_name: "c".into(),
-            advertised: "127.0.0.1:10911".parse().unwrap(),
-            acknowledge: Wait::Committed,
-            auto_create_topics: true,
-            default_queues: 8,
-            message_bytes_max: 4 << 20,
-            attempts_max: 16,
-            connections_max: 1,
+            ..Settings::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 10911))
         };
         let text: String = pairs.iter().map(|(name, value)| format!("{name}\u{1}{value}\u{2}")).collect();
         prepare(&text, || NOW, &settings, (&UniqueIds::new(Ipv4Addr::LOCALHOST, 1, 1), keys))

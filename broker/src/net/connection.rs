@@ -95,6 +95,7 @@ pub(crate) async fn serve(
         charged: 0,
         encoding: Encoding::Json,
         stalled: None,
+        behind: false,
         active: Instant::now(),
     };
     let mut writer = writer;
@@ -137,6 +138,8 @@ struct Connection {
     charged: usize,
     encoding: Encoding,
     stalled: Option<Stalled>,
+    /// Something was served that may have appended, and nobody saw to it that it is applied.
+    behind: bool,
     active: Instant,
 }
 
@@ -187,6 +190,8 @@ impl Connection {
                     Ok(_) => self.active = Instant::now(),
                     Err(error) => return End::Io(error),
                 },
+                // Once the answers have left, while the client reads them, or where it does not.
+                () = std::future::ready(()), if self.behind => self.catch_up(),
                 Some(answered) = self.in_flight.next(), if self.outbox.len() < IN_FLIGHT_BYTES_MAX => {
                     self.answered(answered);
                 }
@@ -215,6 +220,12 @@ impl Connection {
                 },
             }
         }
+    }
+
+    /// Shows what was appended, once for all requests of a wake-up.
+    fn catch_up(&mut self) {
+        self.behind = false;
+        self.broker.store.catch_up();
     }
 
     fn load(&self) -> usize {
@@ -280,6 +291,7 @@ impl Connection {
             return Ok(());
         }
         self.encoding = frame.encoding;
+        self.behind = true;
         let (opaque, one_way) = (header.opaque, header.is_one_way());
         let request = Request { header, body: frame.body.clone() };
         let reply = catch_unwind(AssertUnwindSafe(|| handlers::handle(&self.broker, &self.peer, &request)))
@@ -301,6 +313,7 @@ impl Connection {
 
     /// Takes one answer that came later, and all others that are there by now.
     fn answered(&mut self, first: Answered) {
+        self.behind = true;
         let mut next = Some(first);
         while let Some(answered) = next.take() {
             self.charged -= answered.charge;
@@ -315,9 +328,15 @@ impl Connection {
 
     /// Writes what is ready, and lets requests that are under way end without an answer.
     async fn finish(mut self, mut writer: OwnedWriteHalf) {
+        self.catch_up();
         let mut in_flight = std::mem::take(&mut self.in_flight);
         if !in_flight.is_empty() {
-            tokio::spawn(timeout(LAST_WORDS, async move { while in_flight.next().await.is_some() {} }));
+            let store = self.broker.store.clone();
+            tokio::spawn(timeout(LAST_WORDS, async move {
+                while in_flight.next().await.is_some() {
+                    store.catch_up();
+                }
+            }));
         }
         let _ = timeout(LAST_WORDS, async {
             while !self.outbox.is_empty() && writer.write_buf(&mut self.outbox).await.is_ok_and(|n| n > 0) {}

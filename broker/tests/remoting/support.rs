@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use backends::MemoryBackend;
 use bytes::{Bytes, BytesMut};
-use mainspring::{CommitRule, Options, Store, SystemClock, Wait};
+use mainspring::{CommitRule, Options, Store, SystemClock};
 use mainspring_broker::{
     broker::{Broker, Settings},
     clients::holds::Holds,
@@ -74,23 +74,14 @@ impl Running {
         let SocketAddr::V4(advertised) = broker_at else { panic!("bound to IPv6") };
         let holds = Holds::new();
         let store = open(Options {
+            callers_apply: true,
             auto_create_topics: false,
             store_host: advertised,
             observer: Some(holds.clone()),
             ..options
         });
         let store = store.unwrap();
-        let settings = Settings {
-            broker_name: "broker-a".into(),
-            cluster_name: "DefaultCluster".into(),
-            advertised,
-            acknowledge: Wait::Committed,
-            auto_create_topics: true,
-            default_queues: 8,
-            message_bytes_max: 4 << 20,
-            attempts_max: 16,
-            connections_max: 1_000,
-        };
+        let settings = Settings::new(advertised);
         let broker = Broker::new(store, holds, Arc::new(RuntimeClock::start()), settings);
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(server::run(Arc::clone(&broker), listeners, async move {

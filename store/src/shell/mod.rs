@@ -16,7 +16,7 @@ mod waiting;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub(crate) struct Core {
     engine: Signal,
     flusher: Signal,
     planned_ms: AtomicI64,
+    /// Somebody found another thread stepping, which may have looked at the cursors before they moved.
+    missed: AtomicBool,
     stop: AtomicBool,
     helpers: Mutex<Option<Helpers>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -112,6 +114,7 @@ impl Core {
             engine: Signal::default(),
             flusher: Signal::default(),
             planned_ms: AtomicI64::new(i64::MAX),
+            missed: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             helpers: Mutex::new(None),
             threads: Mutex::default(),
@@ -220,6 +223,7 @@ impl Core {
         if self.options.threads {
             match self.options.commit {
                 CommitRule::Flushed => self.flusher.raise(),
+                CommitRule::Appended if self.options.callers_apply => {}
                 CommitRule::Appended => self.engine.raise(),
             }
         }
@@ -304,8 +308,30 @@ impl Core {
         }
         self.enqueue(actions);
         drop(applier);
+        step.again |= self.take_missed();
         self.wake();
         Some(step)
+    }
+
+    /// Whether somebody came while this thread had the applier, which it has no more.
+    fn take_missed(&self) -> bool {
+        // Pairs with the fence in `is_served`: either this sees that somebody came, or he sees the applier free.
+        fence(Ordering::SeqCst);
+        self.missed.load(Ordering::Relaxed) && self.missed.swap(false, Ordering::SeqCst)
+    }
+
+    /// To be called by whoever had the applier and did not step.
+    pub(crate) fn serve_missed(&self) {
+        if self.take_missed() {
+            self.engine.raise();
+        }
+    }
+
+    /// Has whoever steps at this moment step once more; false if nobody does any more.
+    pub(crate) fn is_served(&self) -> bool {
+        self.missed.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        self.applier.is_locked()
     }
 
     /// Commits and applies; true if more is there.

@@ -17,6 +17,9 @@ const NAP: Duration = Duration::from_micros(20);
 /// It naps where at least so many bytes came at once; less is visible sooner by a wake-up.
 const NAP_BYTES: u64 = 4096;
 
+/// A caller who catches up steps so often before he leaves the rest to the engine thread.
+const CATCH_UP_STEPS: usize = 4;
+
 /// Where actions go with threads: what an append or a due timer waits for never stands behind a seal, whose
 /// flush of a whole segment takes as long as filling the next one.
 #[derive(Debug)]
@@ -43,10 +46,30 @@ impl Core {
                         return;
                     }
                 }
-                // Whoever is at it may have looked at the cursors before they moved.
-                None => return self.engine.raise(),
+                None if self.is_served() => return,
+                None => {}
             }
         }
+    }
+
+    /// Applies what was appended, unless another thread is at it and will.
+    pub(crate) fn catch_up(&self) {
+        if self.cursors.applied() == self.cursors.tail() {
+            return;
+        }
+        for _ in 0..CATCH_UP_STEPS {
+            match self.decide() {
+                Some(step) => {
+                    self.replan(step);
+                    if !step.again {
+                        return;
+                    }
+                }
+                None if self.is_served() => return,
+                None => {}
+            }
+        }
+        self.engine.raise();
     }
 
     /// Sees to it that the engine thread wakes in time for what a step on another thread found.

@@ -97,6 +97,8 @@ impl Core {
         fence(Ordering::SeqCst);
         if !matches!(self.reached(wait, end), Ok(false)) {
             self.wake();
+        } else if self.options.callers_apply {
+            self.engine.raise(); // he waits instead of catching up
         }
     }
 
