@@ -9,7 +9,7 @@ from clients import HERE, Client, environment
 
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PRINTED = "127.0.0.1:9876"
-RECEIVED = {"python": "from Python, two levels later", "java": "from Java, 1.5 s later", "rust": "from Rust"}
+RECEIVED = {"python": "from Python, two levels later", "java": "from Java, 1.5 s later", "rust": "from Rust, 1.5 s later"}
 # The Rust client brings some 270 crates, which are compiled the first time.
 LIMIT_S = {"python": 90, "java": 90, "rust": 1200}
 
@@ -48,9 +48,11 @@ class Readme(Client):
         directory = os.path.join(self.directory, case)
         os.makedirs(directory)
         command = getattr(self, case)(program, directory)
+        # Rust's tools live in the user's own home.
+        home = os.environ["HOME"] if case == "rust" else self.home
         with open(os.path.join(directory, "errors.log"), "wb") as errors:
             done = subprocess.run(
-                command, cwd=directory, env=environment(self.home, namesrv), text=True, stdin=subprocess.DEVNULL,
+                command, cwd=directory, env=environment(home, namesrv), text=True, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=errors, timeout=LIMIT_S[case], check=False)
         wanted = f"received: {RECEIVED[case]}"
         assert done.returncode == 0, f"ended with {done.returncode}; {directory}/errors.log says why"
