@@ -23,6 +23,7 @@
 //! | buckets | segment 8, entries 4, bitmap of the pending ones |
 //! | last segment digest | has 1, end 8, digest 8 |
 //! | locks | group text, topic text, queue 4, client text, until 8 |
+//! | attributes | of 1, name text, count 8, then each: attribute text, value text |
 //!
 //! A base of version 1 ends with the last segment digest. Version 2 is written only where a part behind it has entries.
 
@@ -37,7 +38,7 @@ use crate::envelope::{Envelope, HEAD_BYTES};
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::planted::{self, Bug};
-use crate::settings::{GroupConfig, TopicConfig};
+use crate::settings::{self, GroupConfig, TopicConfig};
 use crate::views::{Lease, Place, Timers, Views};
 
 /// `MSB1`.
@@ -142,13 +143,18 @@ impl Views {
 
     /// What version 1 has no place for; nothing where there is none of it. True if there is.
     fn encode_later(&self, out: &mut Writer) -> bool {
-        let locks = self.locks.iter();
-        if locks.len() == 0 {
+        let (locks, attributes) = (self.locks.iter(), self.attributes());
+        if locks.len() == 0 && attributes.is_empty() {
             return false;
         }
         out.u64(locks.len() as u64);
         for ((group, topic, queue), lease) in locks {
             out.text(group).text(topic).u32(*queue).text(&lease.client).i64(lease.until_ms);
+        }
+        out.u64(attributes.len() as u64);
+        for (of_group, name, attributes) in attributes {
+            out.u8(u8::from(of_group)).text(name);
+            settings::write_attributes(out, settings::borrowed(attributes).into_iter());
         }
         true
     }
@@ -157,6 +163,11 @@ impl Views {
         for _ in 0..r.u64()? {
             let key = (r.text()?.to_owned(), r.text()?.to_owned(), r.u32()?);
             self.locks.insert(key, Lease { client: r.text()?.to_owned(), until_ms: r.i64()? });
+        }
+        for _ in 0..r.u64()? {
+            let (of_group, name) = (r.u8()? != 0, r.text()?);
+            let attributes = settings::owned(&settings::read_attributes(r)?);
+            self.set_attributes(of_group, name, attributes);
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Consumer groups: progress, and what happens to messages whose consumption failed.
 
+use std::sync::Arc;
+
 use crate::engine::{OpDraft, Placement, QueueChoice, RecordDraft};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Op, OpKind, Wait};
@@ -8,8 +10,8 @@ use crate::pending::Pending;
 use crate::planted::{self, Bug};
 use crate::record::layout::{DEAD_LETTER_PREFIX, RETRY_PREFIX};
 use crate::record::{Draft, Limits, Record, properties};
-use crate::settings::{GroupConfig, TopicConfig};
-use crate::store::{Store, topic_payload};
+use crate::settings::{self, GroupConfig, QUEUES_MAX, TopicConfig};
+use crate::store::{Store, attributes_payload, topic_payload};
 use crate::timing::timed_properties;
 
 /// The delay level of a first failure; each later one is a level higher.
@@ -32,6 +34,17 @@ pub struct Failure<'a> {
     pub origin_topic: Option<&'a str>,
 }
 
+/// How far a group has come in a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The topic.
+    pub topic: String,
+    /// The queue.
+    pub queue: u32,
+    /// The first offset that it has not consumed.
+    pub offset: u64,
+}
+
 /// What became of a message whose consumption failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failed {
@@ -44,6 +57,108 @@ pub enum Failed {
 }
 
 impl Store {
+    /// A group's settings, shared with the store.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<Arc<GroupConfig>> {
+        self.core().views.read().group(name).cloned()
+    }
+
+    /// All groups, by name.
+    #[must_use]
+    pub fn groups(&self) -> Vec<GroupConfig> {
+        self.core().views.read().groups().cloned().collect()
+    }
+
+    /// Creates or changes a group, and waits until that is committed.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; [`ErrorKind::Invalid`] for a bad name, more than [`QUEUES_MAX`] retry queues, or too many
+    /// attributes.
+    pub fn put_group(&self, config: &GroupConfig) -> Result<()> {
+        self.usable()?;
+        let bad = |why: String| Error::new(ErrorKind::Invalid, format!("group `{}`: {why}", config.name));
+        crate::record::check_topic(&config.name).map_err(|e| bad(e.to_string()))?;
+        if config.retry_queues > QUEUES_MAX {
+            return Err(bad(format!("it has at most {QUEUES_MAX} retry queues")));
+        }
+        settings::check_attributes(&config.attributes).map_err(bad)?;
+        let (kind, payload) = Op::Group { name: &config.name, config: Some(config.clone()) }.payload();
+        let attributes = attributes_payload(true, &config.name, &config.attributes);
+        let mut ops = vec![OpDraft::Plain(kind, &payload)];
+        ops.extend(attributes.iter().map(|payload| OpDraft::Plain(OpKind::Attributes, payload)));
+        let end = self.core().append(Wait::Committed, &mut ops)?.end;
+        self.pending(Wait::Committed, end, ()).wait()
+    }
+
+    /// Deletes a group's settings, with its progress or without, in one frame, and waits until that is committed.
+    /// Its retry and dead-letter topics are topics like any other and stay.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn delete_group(&self, name: &str, with_progress: bool) -> Result<()> {
+        self.usable()?;
+        let (kind, payload) = Op::Group { name, config: None }.payload();
+        let (clear, cleared) = Op::Clear { group: name, topic: "" }.payload();
+        let mut ops = vec![OpDraft::Plain(kind, &payload)];
+        if with_progress && !name.is_empty() {
+            ops.push(OpDraft::Plain(clear, &cleared));
+        }
+        let end = self.core().append(Wait::Committed, &mut ops)?.end;
+        self.pending(Wait::Committed, end, ()).wait()
+    }
+
+    /// A group's progress in all queues, in order of topic and queue.
+    #[must_use]
+    pub fn progress(&self, group: &str) -> Vec<Progress> {
+        let views = self.core().views.read();
+        let entry =
+            |(topic, queue, offset): (&str, u32, u64)| Progress { topic: topic.into(), queue, offset };
+        views.progress(group).map(entry).collect()
+    }
+
+    /// The groups that have progress on a topic, in order.
+    #[must_use]
+    pub fn groups_of(&self, topic: &str) -> Vec<String> {
+        self.core().views.read().groups_of(topic)
+    }
+
+    /// Sets a group's progress in many queues, in one frame: all of it or none.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; [`ErrorKind::TooLarge`] for more than fits a frame.
+    pub fn set_progress(&self, group: &str, progress: &[Progress]) -> Result<Pending<()>> {
+        self.usable()?;
+        if progress.is_empty() {
+            return Ok(self.pending(Wait::Appended, Offset(0), ()));
+        }
+        let payload = |p: &Progress| {
+            Op::Offset { group, topic: &p.topic, queue: p.queue, offset: p.offset }.payload().1
+        };
+        let payloads: Vec<_> = progress.iter().map(payload).collect();
+        let mut ops: Vec<_> = payloads.iter().map(|p| OpDraft::Plain(OpKind::Offset, p)).collect();
+        let end = self.core().submit(Wait::Committed, &mut ops)?.end;
+        Ok(self.pending(Wait::Committed, end, ()))
+    }
+
+    /// Forgets progress: a group's on a topic, a group's on every topic, or every group's on a topic.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; [`ErrorKind::Invalid`] where neither is named.
+    pub fn clear_progress(&self, group: Option<&str>, topic: Option<&str>) -> Result<Pending<()>> {
+        self.usable()?;
+        let named = |name: Option<&str>| name.is_some_and(|name| !name.is_empty());
+        if !named(group) && !named(topic) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "progress of all groups on all topics is never forgotten",
+            ));
+        }
+        let op = Op::Clear { group: group.unwrap_or_default(), topic: topic.unwrap_or_default() };
+        let (kind, payload) = op.payload();
+        let end = self.core().submit(Wait::Committed, &mut [OpDraft::Plain(kind, &payload)])?.end;
+        Ok(self.pending(Wait::Committed, end, ()))
+    }
+
     /// Says that a group consumed a queue up to `offset` (exclusive). The last commit in log order counts.
     ///
     /// # Errors

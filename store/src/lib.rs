@@ -45,7 +45,7 @@ pub use commitlog::Records;
 pub use consumer::{Consumer, Delivery};
 pub use error::{Error, ErrorKind, Result};
 pub use frame::Wait;
-pub use groups::{Failed, Failure};
+pub use groups::{Failed, Failure, Progress};
 pub use ledger::{Explained, PAGE_MAX, TimedMessage, TimerInfo, TimerPage, TimerQuery};
 pub use locks::QueueLock;
 pub use message::{Ack, Cancel, Handle, Message, Scheduled, draft};
@@ -56,7 +56,9 @@ pub use query::{KeyQuery, KeysFound};
 pub use read::{ReadRequest, ReadResult, ReadStatus};
 pub use record::{Draft, TagFilter};
 pub use recovery::Report;
-pub use settings::{GroupConfig, PERM_READ, PERM_WRITE, QUEUES_MAX, TopicConfig};
+pub use settings::{
+    ATTRIBUTES_BYTES_MAX, Attributes, GroupConfig, PERM_READ, PERM_WRITE, QUEUES_MAX, TopicConfig,
+};
 pub use stats::Stats;
 pub use store::Store;
 pub use views::Place;

@@ -28,7 +28,7 @@ use crate::pending::Pending;
 use crate::recent_keys::RecentKeys;
 use crate::record::{Draft, Limits as RecordLimits, Prepared, RecordError};
 use crate::recovery::{self, Report};
-use crate::settings::{GroupConfig, QUEUES_MAX, TopicConfig};
+use crate::settings::{self, Attributes, QUEUES_MAX, TopicConfig};
 use crate::shell::{Core, Parts};
 
 /// A message store: one log, and everything else as views of it. Clones share it.
@@ -292,7 +292,8 @@ impl Store {
     /// Creates or changes a topic, and waits until that is committed.
     ///
     /// # Errors
-    /// As [`Store::append`]; [`ErrorKind::Invalid`] for a bad name or a number of queues out of 1..=65535.
+    /// As [`Store::append`]; [`ErrorKind::Invalid`] for a bad name, a number of queues out of 1..=65535, or too many
+    /// attributes.
     pub fn put_topic(&self, config: &TopicConfig) -> Result<()> {
         self.usable()?;
         let bad = |why: String| Error::new(ErrorKind::Invalid, format!("topic `{}`: {why}", config.name));
@@ -301,9 +302,12 @@ impl Store {
         if !queues.contains(&config.read_queues) || !queues.contains(&config.write_queues) {
             return Err(bad(format!("it needs from 1 to {QUEUES_MAX} queues")));
         }
+        settings::check_attributes(&config.attributes).map_err(bad)?;
         let payload = topic_payload(config);
-        let ops = &mut [OpDraft::Topic(&config.name, config.write_queues, &payload)];
-        let end = self.core().append(Wait::Committed, ops)?.end;
+        let attributes = attributes_payload(false, &config.name, &config.attributes);
+        let mut ops = vec![OpDraft::Topic(&config.name, config.write_queues, &payload)];
+        ops.extend(attributes.iter().map(|payload| OpDraft::Plain(OpKind::Attributes, payload)));
+        let end = self.core().append(Wait::Committed, &mut ops)?.end;
         self.pending(Wait::Committed, end, ()).wait()
     }
 
@@ -316,32 +320,6 @@ impl Store {
         let (_, payload) = Op::Topic { name, config: None }.payload();
         let end = self.core().append(Wait::Committed, &mut [OpDraft::Topic(name, 0, &payload)])?.end;
         self.pending(Wait::Committed, end, ()).wait()
-    }
-
-    /// A group's settings, shared with the store.
-    #[must_use]
-    pub fn group(&self, name: &str) -> Option<Arc<GroupConfig>> {
-        self.core().views.read().group(name).cloned()
-    }
-
-    /// All groups, by name.
-    #[must_use]
-    pub fn groups(&self) -> Vec<GroupConfig> {
-        self.core().views.read().groups().cloned().collect()
-    }
-
-    /// Creates or changes a group, and waits until that is committed.
-    ///
-    /// # Errors
-    /// As [`Store::append`]; [`ErrorKind::Invalid`] for a bad name or more than [`QUEUES_MAX`] retry queues.
-    pub fn put_group(&self, config: &GroupConfig) -> Result<()> {
-        self.usable()?;
-        let bad = |why: String| Error::new(ErrorKind::Invalid, format!("group `{}`: {why}", config.name));
-        crate::record::check_topic(&config.name).map_err(|e| bad(e.to_string()))?;
-        if config.retry_queues > QUEUES_MAX {
-            return Err(bad(format!("it has at most {QUEUES_MAX} retry queues")));
-        }
-        self.append_op(&Op::Group { name: &config.name, config: Some(config.clone()) })?.wait()
     }
 
     pub(crate) fn append_op(&self, op: &Op<'_>) -> Result<Pending<()>> {
@@ -502,4 +480,12 @@ fn refused(draft: &Draft<'_>, limits: &RecordLimits, why: &RecordError) -> Error
 
 pub(crate) fn topic_payload(config: &TopicConfig) -> Vec<u8> {
     Op::Topic { name: &config.name, config: Some(config.clone()) }.payload().1
+}
+
+/// The operation that gives a topic or group its attributes, if it has any.
+pub(crate) fn attributes_payload(of_group: bool, name: &str, attributes: &Attributes) -> Option<Vec<u8>> {
+    if attributes.is_empty() {
+        return None;
+    }
+    Some(Op::Attributes { of_group, name, attributes: settings::borrowed(attributes) }.payload().1)
 }

@@ -179,6 +179,8 @@ fn operations_are_those_of_the_page() {
         ("digest", Op::Digest { at: Offset(1), digest: 2 }),
         ("lock", Op::Lock { group: "g", client: "c", lease_ms: 1, queues: vec![("t", 2)] }),
         ("unlock", Op::Unlock { group: "g", client: "c", queues: vec![("t", 2)] }),
+        ("attributes", Op::Attributes { of_group: false, name: "t", attributes: vec![("a", "b")] }),
+        ("clear", Op::Clear { group: "g", topic: "t" }),
     ];
     let page: BTreeMap<String, (String, String)> = rows("Operations")
         .into_iter()
@@ -211,7 +213,7 @@ fn operations_are_those_of_the_page() {
         let head = text.split(", record").next().unwrap();
         assert_eq!(payload_bytes(head), Some(record_at), "`{name}`: {text}");
     }
-    assert_eq!(page.len(), 15, "every operation has a row");
+    assert_eq!(page.len(), 17, "every operation has a row");
 }
 
 /// Where the table behind a line of the page ends, in bytes.

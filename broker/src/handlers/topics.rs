@@ -65,12 +65,12 @@ pub(crate) fn update(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
         return Err(Response::refuse(response::SYSTEM_ERROR, text));
     }
     let config = TopicConfig {
-        name: name.to_owned(),
         read_queues: fields.required_number("readQueueNums")?,
         write_queues: fields.required_number("writeQueueNums")?,
         perm: fields.number("perm")?.unwrap_or(PERM_READ | PERM_WRITE),
         sys_flag: fields.number("topicSysFlag")?.unwrap_or(0),
         order: fields.truth("order"),
+        ..TopicConfig::new(name, 1)
     };
     let queues = 1..=QUEUES_MAX;
     if !queues.contains(&config.read_queues) || !queues.contains(&config.write_queues) || config.perm > 7 {

@@ -26,6 +26,8 @@
 //! | 13 | digest | segment end 8, digest 8 |
 //! | 14 | lock | group text, client text, lease 8, count 8, topic text, queue 4 |
 //! | 15 | unlock | group text, client text, count 8, topic text, queue 4 |
+//! | 16 | attributes | of 1, name text, count 8, attribute text, value text |
+//! | 17 | clear | group text, topic text |
 //!
 //! The fields behind a count are there so many times. Kinds from 14 on need feature level 2.
 
@@ -34,7 +36,7 @@ use byteorder::{BigEndian, ByteOrder};
 use super::{HEADER_BYTES, aligned};
 use crate::codec::{Malformed, Reader, Writer, fill};
 use crate::offset::Offset;
-use crate::settings::{GroupConfig, TopicConfig};
+use crate::settings::{self, GroupConfig, TopicConfig};
 
 /// Bytes in front of a payload.
 pub const OP_HEAD_BYTES: usize = 8;
@@ -82,6 +84,10 @@ pub enum OpKind {
     Lock = 14,
     /// It gives them up.
     Unlock = 15,
+    /// The attributes of a topic or group, all of them.
+    Attributes = 16,
+    /// Progress is forgotten.
+    Clear = 17,
 }
 
 impl OpKind {
@@ -102,6 +108,8 @@ impl OpKind {
             13 => Self::Digest,
             14 => Self::Lock,
             15 => Self::Unlock,
+            16 => Self::Attributes,
+            17 => Self::Clear,
             _ => return None,
         })
     }
@@ -244,6 +252,22 @@ pub enum Op<'a> {
         /// The queues: topic and number.
         queues: Vec<(&'a str, u32)>,
     },
+    /// See [`OpKind::Attributes`].
+    Attributes {
+        /// Whether it is a group's, else a topic's.
+        of_group: bool,
+        /// The topic or group.
+        name: &'a str,
+        /// Attributes with their values.
+        attributes: Vec<(&'a str, &'a str)>,
+    },
+    /// See [`OpKind::Clear`].
+    Clear {
+        /// The group; empty for all of them.
+        group: &'a str,
+        /// The topic; empty for all of them.
+        topic: &'a str,
+    },
 }
 
 impl Op<'_> {
@@ -303,6 +327,15 @@ impl Op<'_> {
                 out.text(group).text(client);
                 write_queues(&mut out, queues);
                 OpKind::Unlock
+            }
+            Op::Attributes { of_group, name, attributes } => {
+                out.u8(u8::from(*of_group)).text(name);
+                settings::write_attributes(&mut out, attributes.iter().copied());
+                OpKind::Attributes
+            }
+            Op::Clear { group, topic } => {
+                out.text(group).text(topic);
+                OpKind::Clear
             }
             Op::Append { .. } | Op::Schedule { .. } | Op::Fire { .. } => {
                 unreachable!("records are encoded in place")
@@ -427,6 +460,11 @@ fn parse(kind: OpKind, payload: &[u8], payload_at: usize) -> Result<Op<'_>, Malf
             Op::Lock { group: r.text()?, client: r.text()?, lease_ms: r.i64()?, queues: read_queues(&mut r)? }
         }
         OpKind::Unlock => Op::Unlock { group: r.text()?, client: r.text()?, queues: read_queues(&mut r)? },
+        OpKind::Attributes => {
+            let (of_group, name) = (r.u8()? != 0, r.text()?);
+            Op::Attributes { of_group, name, attributes: settings::read_attributes(&mut r)? }
+        }
+        OpKind::Clear => Op::Clear { group: r.text()?, topic: r.text()? },
         OpKind::Salvage => return Err(Malformed),
     };
     r.end()?;

@@ -14,7 +14,7 @@ use crate::message::Handle;
 use crate::offset::Offset;
 use crate::planted::{self, Bug};
 use crate::record::Record;
-use crate::settings::QUEUES_MAX;
+use crate::settings::{self, QUEUES_MAX};
 
 /// What applying frames brought about, for those who wait.
 #[derive(Debug, Default)]
@@ -157,17 +157,6 @@ impl Views {
                     self.timers.cancel(*schedule, *due_ms) || self.timers.was_cancelled(*schedule, *due_ms);
                 effects.answers.push((frame.header.at, Answer::Cancelled(done)));
             }
-            Op::Offset { group, topic, queue, offset } => {
-                self.offsets.insert(((*group).to_owned(), (*topic).to_owned(), *queue), *offset);
-            }
-            Op::Topic { name, config } => {
-                let topic = self.topic_index(name);
-                self.topics[topic].config = config.clone().map(Arc::new);
-            }
-            Op::Group { name, config } => match config {
-                Some(config) => drop(self.groups.insert((*name).to_owned(), Arc::new(config.clone()))),
-                None => drop(self.groups.remove(*name)),
-            },
             Op::Lock { group, client, lease_ms, queues } => {
                 let until_ms = frame.header.owner_ms.saturating_add(*lease_ms);
                 let held = queues.iter().map(|(topic, queue)| {
@@ -199,8 +188,40 @@ impl Views {
                 _ => {}
             },
             Op::Segment { .. } | Op::ClockStep { .. } => {}
+            Op::Offset { .. }
+            | Op::Topic { .. }
+            | Op::Group { .. }
+            | Op::Attributes { .. }
+            | Op::Clear { .. } => {
+                self.apply_setting(op);
+            }
         }
         Ok(())
+    }
+
+    /// What topics and groups are told to be: the last word counts.
+    fn apply_setting(&mut self, op: &Op<'_>) {
+        match op {
+            Op::Offset { group, topic, queue, offset } => {
+                self.offsets.insert(((*group).to_owned(), (*topic).to_owned(), *queue), *offset);
+            }
+            Op::Topic { name, config } => {
+                let topic = self.topic_index(name);
+                self.topics[topic].config = config.clone().map(Arc::new);
+            }
+            Op::Group { name, config } => match config {
+                Some(config) => drop(self.groups.insert((*name).to_owned(), Arc::new(config.clone()))),
+                None => drop(self.groups.remove(*name)),
+            },
+            Op::Attributes { of_group, name, attributes } => {
+                self.set_attributes(*of_group, name, settings::owned(attributes));
+            }
+            Op::Clear { group, topic } => self.offsets.retain(|(of, on, _), _| {
+                let other = |wanted: &str, found: &str| !wanted.is_empty() && wanted != found;
+                other(group, of) || other(topic, on)
+            }),
+            _ => {}
+        }
     }
 
     /// A fire counts only while its timer is pending; otherwise its queue slot is a blank for ever.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::index::IndexFile;
 use crate::offset::Offset;
-use crate::settings::{GroupConfig, TopicConfig};
+use crate::settings::{Attributes, GroupConfig, TopicConfig};
 
 pub use apply::{Answer, BadApply, Context, Effects};
 pub use locks::{LOCKS_MAX, Lease, LockKey, Locks};
@@ -144,6 +144,50 @@ impl Views {
     pub fn offset(&self, group: &str, topic: &str, queue: u32) -> Option<u64> {
         // A look-up by borrowed texts would need an owned key type of our own; commits are rare.
         self.offsets.get(&(group.to_owned(), topic.to_owned(), queue)).copied()
+    }
+
+    /// A group's progress, in order of topic and queue: (topic, queue, offset).
+    pub fn progress(&self, group: &str) -> impl Iterator<Item = (&str, u32, u64)> {
+        let from = (group.to_owned(), String::new(), 0);
+        let own = self.offsets.range(from..).take_while(move |((of, _, _), _)| *of == group);
+        own.map(|((_, topic, queue), offset)| (topic.as_str(), *queue, *offset))
+    }
+
+    /// The groups that have progress on a topic, in order. Looks at each group once, not at each queue.
+    #[must_use]
+    pub fn groups_of(&self, topic: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut next = String::new();
+        while let Some(((group, _, _), _)) = self.offsets.range((next, String::new(), 0)..).next() {
+            let key = (group.clone(), topic.to_owned(), 0);
+            let first = self.offsets.range(key..).next();
+            if first.is_some_and(|((of, on, _), _)| of == group && on == topic) {
+                found.push(group.clone());
+            }
+            next = format!("{group}\0");
+        }
+        found
+    }
+
+    /// Replaces the attributes of a topic or group that has settings.
+    pub(crate) fn set_attributes(&mut self, of_group: bool, name: &str, attributes: Attributes) {
+        if of_group {
+            if let Some(config) = self.groups.get_mut(name) {
+                Arc::make_mut(config).attributes = attributes;
+            }
+            return;
+        }
+        let topic = self.topic_index(name);
+        if let Some(config) = &mut self.topics[topic].config {
+            Arc::make_mut(config).attributes = attributes;
+        }
+    }
+
+    /// The attributes that there are: whether of a group, its or the topic's name, and they.
+    pub(crate) fn attributes(&self) -> Vec<(bool, &str, &Attributes)> {
+        let topics = self.topics().filter_map(|t| Some((false, &*t.name, &t.config.as_ref()?.attributes)));
+        let groups = self.groups().map(|group| (true, group.name.as_str(), &group.attributes));
+        topics.chain(groups).filter(|(_, _, attributes)| !attributes.is_empty()).collect()
     }
 
     /// Positions of refused records within a segment.
