@@ -25,6 +25,7 @@ pub fn all() -> Vec<Seed> {
     indexes(&mut seeds);
     bases(&mut seeds);
     remoting(&mut seeds);
+    filters(&mut seeds);
     for (target, count) in [("recovery", 96), ("wheel_vs_model", 16)] {
         for i in 0..count {
             seeds.push((target, format!("chance-{i:02}"), chance(i, 64 + usize::from(i as u8) * 6)));
@@ -213,4 +214,22 @@ fn remoting(seeds: &mut Vec<Seed>) {
         ("answer", b"\x04say \"no\"\n\x01".to_vec()),
     ];
     seeds.extend(parts.map(|(name, bytes)| ("remoting_header", format!("seed-{name}"), bytes)));
+}
+
+fn filters(seeds: &mut Vec<Seed>) {
+    let message = properties::build([("a", "5"), ("b", "it's"), ("c", "-2.5e1"), ("TAGS", "T"), ("d", "true")]);
+    let texts = [
+        "a > 4 AND (b = 'it''s' OR c <= 1.5)",
+        "a NOT BETWEEN 1 AND 3 or x is null",
+        "TAGS IN ('T', 'U') and not (d = FALSE)",
+        "b CONTAINS 't' AND b NOT STARTSWITH 'x' AND b endswith 's'",
+        "x <> 1 OR c < -.5E2 OR d IS NOT NULL",
+        "(a = 5) = TRUE",
+        "a BETWEEN 3 AND 1",
+        "NOT a = 5",
+    ];
+    for (i, text) in texts.iter().enumerate() {
+        let length = u16::try_from(text.len()).unwrap_or(0).to_be_bytes();
+        seeds.push(("sql_filter", format!("seed-{i}"), [&length, text.as_bytes(), &message].concat()));
+    }
 }

@@ -15,7 +15,11 @@ use mainspring::{
 const START_MS: i64 = 1_700_000_000_000;
 
 fn open(medium: &FaultyBackend, clock: &Arc<ManualClock>) -> Store {
-    let options = Options {
+    open_with(medium, clock, |_| {})
+}
+
+fn open_with(medium: &FaultyBackend, clock: &Arc<ManualClock>, change: impl FnOnce(&mut Options)) -> Store {
+    let mut options = Options {
         threads: false,
         segment_bytes: 64 << 10,
         reserve_bytes: 64 << 10,
@@ -24,6 +28,7 @@ fn open(medium: &FaultyBackend, clock: &Arc<ManualClock>) -> Store {
         fire_reserve_bytes: 0,
         ..Options::default()
     };
+    change(&mut options);
     Store::open_on(Arc::new(medium.clone()), clock.clone(), options).unwrap()
 }
 
@@ -144,6 +149,27 @@ fn the_first_message_comes_whatever_its_size_and_no_more_than_fit() {
     {
         let limited = store.find_by_key(&KeyQuery { max_bytes, ..query("t", "k") }).unwrap().records;
         assert_eq!(limited, all[..count], "{max_bytes}");
+    }
+}
+
+#[test]
+fn what_was_trimmed_is_not_found() {
+    let (medium, clock) = rig();
+    let store = open_with(&medium, &clock, |options| options.retention_bytes = Some(3 * (64 << 10)));
+    let mut sent = Sent(Vec::new());
+    let padding = "x".repeat(2_000);
+    while store.stats().trims < 2 {
+        sent.send(&store, &clock, &padding);
+        store.flush().unwrap();
+        store.step();
+    }
+    for key in ["k0", "k3", "single1"] {
+        let expected = sent.expected(&query("orders", key));
+        let there = found(&store, &query("orders", key));
+        assert_eq!(there, expected[..there.len()], "the newest ones");
+        assert!(there.len() < expected.len(), "{key}: {} of {}", there.len(), expected.len());
+        let oldest = KeyQuery { to_ms: sent.0[3].3, ..query("orders", key) };
+        assert_eq!(found(&store, &oldest), []);
     }
 }
 

@@ -36,6 +36,7 @@ public final class Main {
         Producing.register();
         Consuming.register();
         Failing.register();
+        Finding.register();
         if (args.length == 1 && args[0].equals("--list")) {
             CASES.keySet().forEach(System.out::println);
             exit(0);
