@@ -15,7 +15,7 @@ PYTHON_AT_ONCE = 4
 
 def environment(home, namesrv):
     return dict(
-        os.environ, HOME=home, CLIENTS_NAMESRV=namesrv, CLIENTS_LEVELS=broker.levels_text(),
+        os.environ, HOME=home, ROCKETMQ_GO_LOG_LEVEL="warn", CLIENTS_NAMESRV=namesrv, CLIENTS_LEVELS=broker.levels_text(),
         CLIENTS_MAX_ATTEMPTS=str(broker.MAX_ATTEMPTS), CLIENTS_CASE_LIMIT_S=str(CASE_LIMIT_S))
 
 
@@ -82,23 +82,8 @@ class Wheel(Client):
             report.fail(case, whys[-1] if whys else f"the process ended with {status}")
 
 
-class Java(Client):
-    """The Java client of one version. All cases share a process, a few run at once."""
-
-    def __init__(self, directory, name, classpath):
-        super().__init__(directory)
-        self.name = name
-        self.classpath = classpath
-
-    def case_command(self):
-        # The logging of 4.x and of 5.x looks at different properties.
-        return [
-            "java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Duser.home={self.home}",
-            f"-Drocketmq.client.logRoot={self.home}/logs", "-cp", self.classpath, "clients.Main",
-        ]
-
-    def tool_command(self):
-        return self.case_command()
+class OneProcess(Client):
+    """A client whose cases share a process, a few at once; it prints a line for each."""
 
     def run(self, cases, namesrv, report):
         open_cases = set(cases)
@@ -125,3 +110,31 @@ class Java(Client):
             killer.cancel()
         for case in sorted(open_cases):
             report.fail(case, f"no result; the process ended with {status}")
+
+
+class Java(OneProcess):
+    """The Java client of one version."""
+
+    def __init__(self, directory, name, classpath):
+        super().__init__(directory)
+        self.name = name
+        self.classpath = classpath
+
+    def case_command(self):
+        # The logging of 4.x and of 5.x looks at different properties.
+        return [
+            "java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Duser.home={self.home}",
+            f"-Drocketmq.client.logRoot={self.home}/logs", "-cp", self.classpath, "clients.Main",
+        ]
+
+    def tool_command(self):
+        return self.case_command()
+
+
+class Go(OneProcess):
+    """The Go client. It has no tools, so no kill cases."""
+
+    name = "go"
+
+    def case_command(self):
+        return [os.environ["CLIENTS_GO"]]

@@ -15,7 +15,8 @@ import clients
 import crash
 import readme
 
-CLIENTS = ("python", "java5", "java4", "readme")
+CLIENTS = ("python", "java5", "java4", "go", "readme")
+WITHOUT_KILLS = ("go", "readme")
 COMMIT_RULES = ("appended", "flushed")
 
 
@@ -54,6 +55,8 @@ def chosen(names, lane, pattern):
 def make_client(name, directory):
     if name == "python":
         return clients.Wheel(directory)
+    if name == "go":
+        return clients.Go(directory)
     if name == "readme":
         return readme.Readme(directory)
     return clients.Java(directory, name, os.environ[f"CLIENTS_{name.upper()}_CLASSPATH"])
@@ -88,7 +91,7 @@ def run_lane(name, root, pattern):
         directory = os.path.join(root, name)
         client = make_client(name, directory)
         cases = chosen(client.list_cases(), name, pattern)
-        kills = [] if name == "readme" else chosen([f"kill_{commit}" for commit in COMMIT_RULES], name, pattern)
+        kills = [] if name in WITHOUT_KILLS else chosen([f"kill_{commit}" for commit in COMMIT_RULES], name, pattern)
         if cases:
             run_suite(client, cases, directory, report)
         for kill in kills:
