@@ -368,11 +368,11 @@ fn next_frame(bytes: &[u8], secret: u64, start: Offset, from: usize) -> Option<u
 
 /// The segment whose file holds this position.
 fn segment_of(list: &[StreamInfo], at: Offset) -> Option<(Offset, &StreamInfo)> {
-    let segments = list.iter().filter_map(|info| match StreamKind::parse(&info.name) {
+    let mut segments = list.iter().filter_map(|info| match StreamKind::parse(&info.name) {
         Some(StreamKind::Segment(start)) => Some((start, info)),
         _ => None,
     });
-    segments.filter(|(start, info)| *start <= at && at <= start.plus(info.len)).next_back()
+    segments.rfind(|(start, info)| *start <= at && at <= start.plus(info.len))
 }
 
 fn file_of(list: &[StreamInfo], at: Offset) -> Option<String> {
