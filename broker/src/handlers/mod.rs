@@ -10,7 +10,7 @@ mod namesrv;
 mod offsets;
 mod orderly;
 pub mod outgoing;
-mod progress;
+pub mod progress;
 mod pull;
 pub mod recall;
 mod reply;

@@ -1,8 +1,10 @@
 //! Code 77005, of our own tools: every group, who of it is online, and how far it is in each queue. The answer is JSON.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use serde_json::{Value, json};
+
+use mainspring::TopicConfig;
 
 use crate::{
     broker::{Broker, blocking},
@@ -27,20 +29,8 @@ fn all(broker: &Broker, only: Option<&str>) -> Vec<Value> {
     let groups = broker.store.groups().into_iter().filter(|group| only.is_none_or(|only| group.name == only));
     groups
         .map(|group| {
-            let mut queues = Vec::new();
-            for topic in &topics {
-                for queue in 0..topic.read_queues {
-                    let Some(offset) = broker.store.committed_offset(&group.name, &topic.name, queue) else {
-                        continue;
-                    };
-                    let range = broker.store.queue_range(&topic.name, queue).unwrap_or_default();
-                    queues.push(json!({
-                        "topic": topic.name, "queue": queue, "offset": offset,
-                        "min": range.start, "end": range.end,
-                        "lag": range.end.saturating_sub(offset.max(range.start)),
-                    }));
-                }
-            }
+            let queues: Vec<Value> =
+                topics.iter().flat_map(|topic| of_topic(broker, &group.name, topic)).collect();
             json!({
                 "group": group.name,
                 "online": broker.clients.consumer_ids(&group.name).len(),
@@ -48,4 +38,24 @@ fn all(broker: &Broker, only: Option<&str>) -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// How far a group is in the queues of a topic; nothing where it never consumed any.
+fn of_topic(broker: &Broker, group: &str, topic: &TopicConfig) -> Vec<Value> {
+    let at = |queue| broker.store.committed_offset(group, &topic.name, queue);
+    let offsets: Vec<Option<u64>> = (0..topic.read_queues).map(at).collect();
+    if offsets.iter().all(Option::is_none) {
+        return Vec::new();
+    }
+    let range = |queue| broker.store.queue_range(&topic.name, queue).unwrap_or_default();
+    (0..).zip(offsets).map(|(queue, offset)| queue_json(&topic.name, queue, offset, &range(queue))).collect()
+}
+
+/// How far a group is in a queue. Without progress it will begin at 0 where the first message is still there, else at the
+/// end: as code 14 answers.
+#[must_use]
+pub fn queue_json(topic: &str, queue: u32, offset: Option<u64>, range: &Range<u64>) -> Value {
+    let begins = if range.start == 0 { 0 } else { range.end };
+    let lag = range.end.saturating_sub(offset.unwrap_or(begins).max(range.start));
+    json!({ "topic": topic, "queue": queue, "offset": offset, "min": range.start, "end": range.end, "lag": lag })
 }

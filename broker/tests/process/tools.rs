@@ -125,7 +125,7 @@ fn a_group_goes_on_where_it_was() {
     };
     until_behind(1);
     let table = served.told(&["groups", "--group", "g"]);
-    assert!(table.lines().nth(1).unwrap().split_whitespace().eq(["g", "0", "T", "1", "1"]), "{table}");
+    assert!(table.lines().nth(1).unwrap().split_whitespace().eq(["g", "0", "T", "4", "1"]), "{table}");
     assert_eq!(bodies(&[]), ["3"]);
     until_behind(0);
     assert_eq!(bodies(&[]), [""; 0]);

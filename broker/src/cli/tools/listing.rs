@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::{Value, json};
 
-use mainspring::inspect;
+use mainspring::inspect::{Image, Summary, TopicInfo, summary};
 
 use super::{
     print::{Failure, Output, Table, json as print_json, line},
     target::{Target, look},
 };
-use crate::{names, remoting::codes::request as codes};
+use crate::{handlers::progress::queue_json, names, remoting::codes::request as codes};
 
 /// Lists topics.
 #[derive(Debug, Args)]
@@ -81,8 +81,8 @@ impl Topics {
     }
 }
 
-fn at_rest(image: &inspect::Image) -> Result<Vec<Topic>, Failure> {
-    let summary = inspect::summary(image).map_err(|e| Failure::Failed(e.to_string()))?;
+fn at_rest(image: &Image) -> Result<Vec<Topic>, Failure> {
+    let summary = summary(image).map_err(|e| Failure::Failed(e.to_string()))?;
     let topics = summary.topics.into_iter().map(|topic| Topic {
         read_queues: topic.config.read_queues.into(),
         write_queues: topic.config.write_queues.into(),
@@ -183,21 +183,28 @@ fn by_topic(group: &Value) -> BTreeMap<String, (u64, u64)> {
     topics
 }
 
-fn groups_at_rest(image: &inspect::Image, only: Option<&str>) -> Result<Vec<Value>, Failure> {
-    let summary = inspect::summary(image).map_err(|e| Failure::Failed(e.to_string()))?;
+fn groups_at_rest(image: &Image, only: Option<&str>) -> Result<Vec<Value>, Failure> {
+    let summary = summary(image).map_err(|e| Failure::Failed(e.to_string()))?;
     let groups = summary.groups.iter().filter(|group| only.is_none_or(|only| group.name == only));
     let groups = groups.map(|group| {
-        let of_group = summary.progress.iter().filter(|progress| progress.group == group.name);
-        let queues: Vec<Value> = of_group
-            .map(|at| {
-                let min = image.views().queue_range(&at.topic, at.queue).map_or(0, |range| range.start);
-                json!({
-                    "topic": at.topic, "queue": at.queue, "offset": at.offset, "min": min, "end": at.end,
-                    "lag": at.end.saturating_sub(at.offset.max(min)),
-                })
-            })
+        let queues: Vec<Value> = summary
+            .topics
+            .iter()
+            .flat_map(|topic| queues_at_rest(image, &summary, &group.name, topic))
             .collect();
         json!({ "group": group.name, "online": null, "queues": queues })
     });
     Ok(groups.collect())
+}
+
+fn queues_at_rest(image: &Image, summary: &Summary, group: &str, topic: &TopicInfo) -> Vec<Value> {
+    let name = &topic.config.name;
+    let of_group = summary.progress.iter().filter(|at| at.group == group && at.topic == *name);
+    let offsets: BTreeMap<u32, u64> = of_group.map(|at| (at.queue, at.offset)).collect();
+    if offsets.is_empty() {
+        return Vec::new();
+    }
+    let range = |queue| image.views().queue_range(name, queue).unwrap_or_default();
+    let queues = 0..topic.config.read_queues;
+    queues.map(|queue| queue_json(name, queue, offsets.get(&queue).copied(), &range(queue))).collect()
 }
