@@ -5,11 +5,12 @@
 //!
 //! Map, each knowing only those before it: [`sql`] and [`filter`] say which messages are wanted; [`remoting`] is the
 //! protocol as pure functions over bytes; [`clients`] who is connected and waits; [`traffic`] how many messages pass;
-//! [`broker`] what handlers share; `handlers` one module for each kind of request; [`net`] the sockets; [`cli`] the
-//! command line.
+//! [`broker`] what handlers share; `handlers` one module for each kind of request; [`net`] the sockets; [`client`] the
+//! other side of the protocol, which knows only that and names; [`cli`] the command line.
 
 pub mod broker;
 pub mod cli;
+pub mod client;
 pub mod clients;
 pub mod clock;
 pub mod filter;

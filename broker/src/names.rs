@@ -13,6 +13,8 @@ use crate::remoting::{Response, codes::response};
 pub const DEFAULT_TOPIC: &str = "TBW102";
 /// What follows the cluster's name in the topic of replies.
 pub const REPLY_SUFFIX: &str = "_REPLY_TOPIC";
+/// Group that tools read as: it leaves no trace.
+pub const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
 /// Longest name of a group: its retry topic still has a name that every client reads.
 const GROUP_BYTES_MAX: usize = TOPIC_BYTES_MAX - RETRY_PREFIX.len();
 

@@ -8,12 +8,17 @@
 
 #[path = "process/full_disk.rs"]
 mod full_disk;
+#[path = "process/rest.rs"]
+mod rest;
 #[path = "process/run.rs"]
 mod run;
+#[path = "process/tools.rs"]
+mod tools;
 
 use std::{
     fs,
-    net::TcpListener,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     path::Path,
     time::{Duration, Instant},
 };
@@ -189,6 +194,35 @@ fn signals_stop_in_order_and_say_so() {
     }
 }
 
+/// While a client that does not read its answers holds up the stop, a second signal ends it; nothing is lost by that.
+#[test]
+fn a_second_signal_stops_at_once() {
+    let dir = tempdir().unwrap();
+    let served = Served::start(dir.path(), &[]);
+    assert_eq!(served.client().put("T", &vec![7; 1 << 20]).code, 0);
+    let mut deaf = TcpStream::connect(served.broker_at).unwrap();
+    for n in 0..64 {
+        let header = format!(
+            concat!(
+                r#"{{"code":11,"opaque":{},"extFields":{{"consumerGroup":"G","topic":"T","queueId":"0","#,
+                r#""queueOffset":"0","maxMsgNums":"1","sysFlag":"4","subscription":"*"}}}}"#
+            ),
+            n
+        );
+        deaf.write_all(&run::frame(header.as_bytes(), &[])).unwrap();
+    }
+    // Its first answer is on the way, so its requests are.
+    deaf.read_exact(&mut [0; 4]).unwrap();
+    let ended = served.signal_twice("INT");
+    assert_eq!(ended.code, Some(1), "{} {}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("stopped at once"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("everything is on disk"), "{}", ended.stdout);
+    drop(deaf);
+    let again = Served::start(dir.path(), &[]);
+    assert_eq!(again.client().end("T"), 1);
+    assert!(again.stop().stderr.contains("is recovered"));
+}
+
 #[test]
 fn a_killed_broker_says_that_it_recovers_and_has_everything() {
     let dir = tempdir().unwrap();
@@ -203,19 +237,6 @@ fn a_killed_broker_says_that_it_recovers_and_has_everything() {
     assert_eq!(again.client().end("T"), 100);
     let ended = again.stop();
     assert!(ended.stderr.contains("is recovered"), "{}", ended.stderr);
-}
-
-#[test]
-fn what_is_to_be_tried_next_is_true() {
-    let dir = tempdir().unwrap();
-    let served = Served::start(dir.path(), &[]);
-    let greeting = served.greeting.clone();
-    assert!(greeting.contains(&format!("client at {}", served.names_at)), "{greeting}");
-    let help = greeting.lines().last().unwrap().trim().to_owned();
-    let mut words = help.split(' ');
-    let output = std::process::Command::new(words.next().unwrap()).args(words).output().unwrap();
-    assert!(output.status.success() && !output.stdout.is_empty(), "{help}");
-    served.stop();
 }
 
 #[test]

@@ -142,7 +142,8 @@ impl FromStr for Handle {
     /// Reads `DUE-SCHEDULE`: milliseconds since the Unix epoch in decimal, and the log position in 16 hexadecimal digits.
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = |at: usize, what: &str| {
-            let text = format!("`{text}` is not the handle of a timer: at character {}, {what}", at + 1);
+            let shown: String = text.chars().take(40).flat_map(char::escape_default).collect();
+            let text = format!("`{shown}` is not the handle of a timer: at character {}, {what}", at + 1);
             Error::new(ErrorKind::Invalid, text)
         };
         let digits = |from: usize, is_digit: fn(&char) -> bool| {

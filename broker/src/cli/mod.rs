@@ -3,10 +3,11 @@
 pub mod config;
 pub mod demo;
 mod opening;
+mod tools;
 
 use std::{ffi::OsString, io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -17,6 +18,7 @@ use crate::{
     cli::{
         config::{Commit, Config, Given},
         opening::{Progress, open_aloud},
+        tools::{Failure, Tool},
     },
     clients::holds::Holds,
     clock::RuntimeClock,
@@ -30,6 +32,8 @@ use crate::{
 const FAILED: u8 = 1;
 /// What was asked makes no sense.
 const USAGE: u8 = 2;
+/// Port of the name service where nothing else is said, here and in the tools.
+const DEFAULT_PORT: u16 = 9876;
 
 /// A RocketMQ-compatible broker in one binary: name service, broker and timers.
 #[derive(Debug, Parser)]
@@ -47,6 +51,13 @@ enum Command {
     Serve(Box<Serve>),
     /// Shows in half a minute that nothing is lost, doubled or early over a kill -9
     Demo(crate::cli::demo::Demo),
+    #[command(flatten)]
+    Tool(Tool),
+    /// Prints a completion script: `source <(mainspring completions bash)`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +91,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, open: Open) -> ExitCo
         Some(Command::Serve(serve)) => *serve,
         Some(Command::Demo(demo)) => {
             return crate::cli::demo::run(&demo).map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
+        }
+        Some(Command::Tool(tool)) => return ended(tools::run(&tool)),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "mainspring", &mut script);
+            say(&String::from_utf8_lossy(&script));
+            return ExitCode::SUCCESS;
         }
         None => cli.serve,
     };
@@ -116,6 +134,15 @@ fn plant(name: &str) -> Result<(), String> {
     eprintln!("mainspring: running with the planted bug {name}");
     plant_everywhere(*bug);
     Ok(())
+}
+
+/// The exit code of a tool, after what went wrong was said.
+fn ended(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Quiet(code)) => ExitCode::from(code),
+        Err(Failure::Failed(error)) => failed(&error),
+    }
 }
 
 fn failed(error: &str) -> ExitCode {
@@ -212,20 +239,41 @@ fn greeting(config: &Config, broker: SocketAddr, names: SocketAddr) -> String {
     } else {
         "topics must be created by an administrator"
     };
-    let program = std::env::args().next().unwrap_or_else(|| String::from("mainspring"));
     format!(
         "mainspring {version}\n\
          \x20 name service  {names}\n\
          \x20 broker        {broker} ({} in {}, advertised as {advertised})\n\
          \x20 data          {}\n\
          \x20 commit        {commit}\n\
-         Try next:\n\
-         \x20 point any RocketMQ client at {dial}; {topics}\n\
-         \x20 stop with Ctrl-C and start again: messages, offsets and timers are still there\n\
-         \x20 {program} serve --help\n",
+         Point any RocketMQ client at {dial}; {topics}. Try next:\n\
+         {}\
+         Stop with Ctrl-C. All settings: {} serve --help\n",
         config.broker_name,
         config.cluster_name,
         directory.display(),
+        next_lines(dial),
+        program(),
+    )
+}
+
+/// This program as a shell takes it.
+fn program() -> String {
+    let name = std::env::args().next().unwrap_or_else(|| String::from("mainspring"));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+".contains(c);
+    if name.chars().all(plain) { name } else { format!("'{}'", name.replace('\'', r"'\''")) }
+}
+
+/// Three commands that work as they stand while the broker runs.
+fn next_lines(dial: SocketAddr) -> String {
+    let at = match dial.port() == DEFAULT_PORT && dial.ip().is_loopback() {
+        true => String::new(),
+        false => format!(" --namesrv {dial}"),
+    };
+    let program = program();
+    format!(
+        "  {program} send{at} -t first --delay 10s 'hello, later'\n\
+         \x20 {program} timer list{at}\n\
+         \x20 {program} tail{at} first --group me\n"
     )
 }
 
@@ -241,7 +289,7 @@ mod tests {
             let cli = Cli::try_parse_from(arguments).unwrap();
             let serve = match cli.command {
                 Some(Command::Serve(serve)) => *serve,
-                Some(Command::Demo(_)) => panic!("no demo was asked for"),
+                Some(other) => panic!("this was not asked for: {other:?}"),
                 None => cli.serve,
             };
             assert_eq!(serve.given.max_attempts, Some(3));
@@ -265,8 +313,9 @@ mod tests {
     fn the_greeting_says_where_and_what() {
         let config = Config::new(Given::default()).unwrap();
         let text = greeting(&config, config.broker_listen, config.namesrv_listen);
-        for part in ["127.0.0.1:9876", "127.0.0.1:10911", "/data", "flushed", "first message", "serve --help"]
-        {
+        let parts =
+            ["127.0.0.1:9876", "127.0.0.1:10911", "/data", "flushed", "first message", "serve --help"];
+        for part in parts.into_iter().chain([" timer list\n"]) {
             assert!(text.contains(part), "{part} in {text}");
         }
         let given =
@@ -274,5 +323,6 @@ mod tests {
         let everywhere = "0.0.0.0:9876".parse().unwrap();
         let text = greeting(&Config::new(given).unwrap(), config.broker_listen, everywhere);
         assert!(text.contains("client at 192.0.2.7:9876; topics must be created"), "{text}");
+        assert!(text.contains(" timer list --namesrv 192.0.2.7:9876\n"), "{text}");
     }
 }

@@ -10,11 +10,14 @@ mod namesrv;
 mod offsets;
 mod orderly;
 pub mod outgoing;
+pub mod progress;
 mod pull;
+pub mod recall;
 mod reply;
 mod reset;
 mod retry;
 mod send;
+pub mod timers;
 mod topics;
 
 use std::sync::Arc;
@@ -66,6 +69,12 @@ fn handle_broker(broker: &Arc<Broker>, code: i32, peer: &Arc<Peer>, request: &Re
         codes::CONSUMER_SEND_MSG_BACK => retry::handle(broker, peer, request),
         codes::UPDATE_AND_CREATE_TOPIC => topics::update(broker, request),
         codes::GET_TOPIC_CONFIG => topics::get(broker, request),
+        codes::RECALL_MESSAGE => recall::handle(broker, request),
+        codes::TIMER_LIST => timers::list(broker, request),
+        codes::TIMER_SHOW => timers::show(broker, request),
+        codes::TIMER_CANCEL => timers::cancel(broker, request),
+        codes::TIMER_FORECAST => timers::forecast(broker, request),
+        codes::GROUP_PROGRESS => progress::groups(broker, request),
         other => Err(Response::unsupported(other)),
     }
 }

@@ -117,6 +117,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
             commit(broker, fields, group, &pull)?;
             serve(broker, group, pull)
         }
+        None if group == names::TOOLS_GROUP => serve(broker, group, pull),
         None if names::is_group(group) => {
             // A pull may come before the first heartbeat of its group.
             let (broker, group) = (Arc::clone(broker), group.to_owned());

@@ -28,7 +28,7 @@ use crate::{
     handlers::{
         offsets,
         outgoing::{self, Due, Keys, Prepared},
-        topics,
+        recall, topics,
     },
     names,
     patience::Patience,
@@ -295,7 +295,9 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
             };
             let pending = broker.store.schedule_draft(&draft, due_ms, wait)?;
             count(broker, send, Kind::Delay, [body.len()].into_iter());
-            let fields = move |broker: &Broker, at| scheduled(broker, queue, at);
+            let key = send.transaction_id.clone().unwrap_or_default();
+            let topic = send.topic.clone();
+            let fields = move |broker: &Broker, at| scheduled(broker, queue, at, (&topic, &key));
             Ok(answer(broker, pending, send.transaction_id.take(), fields))
         }
         Content::Many(messages) => {
@@ -374,9 +376,12 @@ fn one_ack(broker: &Broker, ack: Ack) -> Response {
     placed(message_id(broker, ack.offset.0), ack.queue, ack.queue_offset)
 }
 
-/// Where a delayed message stands is of no use to clients, who show it only; its place in a queue comes later.
-fn scheduled(broker: &Broker, queue: u32, at: Scheduled) -> Response {
-    placed(message_id(broker, at.handle.schedule.0), queue, 0)
+/// Where a delayed message stands is of no use to clients, who show it only; its place in a queue comes later. The handle
+/// is what it can be taken back by.
+fn scheduled(broker: &Broker, queue: u32, at: Scheduled, of: (&str, &str)) -> Response {
+    let (topic, unique_key) = of;
+    let handle = recall::encode(topic, &broker.settings.broker_name, at.handle, unique_key);
+    placed(message_id(broker, at.handle.schedule.0), queue, 0).with("recallHandle", handle)
 }
 
 fn many_acks(broker: &Broker, acks: Vec<Ack>) -> Response {

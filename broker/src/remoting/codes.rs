@@ -39,6 +39,15 @@ pub mod request {
     pub const PUSH_REPLY_MESSAGE_TO_CLIENT: i32 = 326;
     pub const GET_TOPIC_CONFIG: i32 = 351;
     pub const LITE_PULL_MESSAGE: i32 = 361;
+    pub const RECALL_MESSAGE: i32 = 370;
+
+    /// Requests of our own tools start here; RocketMQ gives out none of these.
+    pub const PRIVATE: i32 = 77_000;
+    pub const TIMER_LIST: i32 = PRIVATE + 1;
+    pub const TIMER_SHOW: i32 = PRIVATE + 2;
+    pub const TIMER_CANCEL: i32 = PRIVATE + 3;
+    pub const TIMER_FORECAST: i32 = PRIVATE + 4;
+    pub const GROUP_PROGRESS: i32 = PRIVATE + 5;
 }
 
 /// Codes of answers.
@@ -64,6 +73,7 @@ pub mod response {
     pub const CONSUMER_NOT_ONLINE: i32 = 206;
     pub const CONSUME_MSG_TIMEOUT: i32 = 207;
     pub const BROADCAST_CONSUMPTION: i32 = 213;
+    pub const ILLEGAL_OPERATION: i32 = 604;
 }
 
 /// Bit of `flag` that marks an answer.

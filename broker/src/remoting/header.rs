@@ -107,6 +107,11 @@ impl<'a> Fields<'a> {
         true
     }
 
+    /// All fields, in the order they came.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
     /// The text of a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

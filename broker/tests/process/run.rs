@@ -38,7 +38,21 @@ pub(crate) fn serve(data: &Path, more: &[&str]) -> Serve {
     Serve(command)
 }
 
+/// The command line of a tool.
+pub(crate) fn tool(arguments: &[&str]) -> Serve {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mainspring"));
+    command.env_remove("RUST_LOG").env_remove("NAMESRV_ADDR").args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Serve(command)
+}
+
 impl Serve {
+    /// What it reads.
+    pub(crate) fn input(mut self, file: &Path) -> Self {
+        self.0.stdin(std::fs::File::open(file).unwrap());
+        self
+    }
+
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.0.env(name, value);
         self
@@ -128,8 +142,29 @@ impl Served {
     /// Sends a signal and waits for the end.
     pub(crate) fn signal(mut self, name: &str) -> Ended {
         self.out = self.unread.take().map(drain);
+        self.send_signal(name);
+        self.ended()
+    }
+
+    /// Sends a signal, and once it is answered another one; waits for the end.
+    pub(crate) fn signal_twice(mut self, name: &str) -> Ended {
+        self.send_signal(name);
+        let mut out = self.unread.take().unwrap();
+        let mut told = String::new();
+        while !told.contains("once more to stop at once") {
+            assert!(out.read_line(&mut told).unwrap() > 0, "it ended: {told}");
+        }
+        self.send_signal(name);
+        self.out = Some(drain(out));
+        self.ended()
+    }
+
+    fn send_signal(&self, name: &str) {
         let kill = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
         assert!(kill.unwrap().success());
+    }
+
+    fn ended(mut self) -> Ended {
         let code = wait(&mut self.child);
         let text = |handle: Option<JoinHandle<String>>| handle.map_or(String::new(), |h| h.join().unwrap());
         Ended { code, stdout: text(self.out.take()), stderr: text(self.err.take()) }
@@ -144,6 +179,35 @@ impl Served {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+}
+
+/// A tool that goes on until it is ended.
+pub(crate) struct Following {
+    child: Child,
+    out: BufReader<std::process::ChildStdout>,
+}
+
+impl Following {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.env_remove("NAMESRV_ADDR").stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out }
+    }
+
+    /// Its next line; nothing at its end.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

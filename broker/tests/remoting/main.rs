@@ -14,4 +14,5 @@ mod pulls;
 mod sql;
 mod stalls;
 mod support;
+mod timers;
 mod traffic;

@@ -68,7 +68,7 @@ impl Image {
     /// [`ErrorKind::Locked`] naming the process that has it open, [`ErrorKind::NotFound`] where there is none,
     /// [`ErrorKind::Version`], [`ErrorKind::Corrupt`] where nothing can be read, or what the file system says.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let backend = backends_mmap::ReadOnlyBackend::open(path).map_err(|e| Error::io("cannot look", e))?;
+        let backend = backends_mmap::ReadOnlyBackend::open(path).map_err(super::no_directory)?;
         Self::open_on(Arc::new(backend))
     }
 }

@@ -5,6 +5,8 @@
 //! differs from a digest), and gives what index files are built again from.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "mmap")]
+use std::path::Path;
 use std::sync::Arc;
 
 use backends::{Backend, StreamInfo, StreamReader};
@@ -79,7 +81,9 @@ impl Verified {
 /// [`ErrorKind::Version`] for one of another version, or the medium's.
 pub fn verify(backend: &Arc<dyn Backend>, progress: impl FnMut(u64, u64)) -> Result<Verified> {
     let _lock = lock(&**backend)?;
-    let list = backend.list().map_err(|e| Error::io(format!("cannot list {}", backend.describe()), e))?;
+    let mut list = backend.list().map_err(|e| Error::io(format!("cannot list {}", backend.describe()), e))?;
+    // The reserve holds space and nothing else; what this version does not know it cannot check.
+    list.retain(|info| StreamKind::parse(&info.name).is_some_and(|kind| kind != StreamKind::Reserve));
     let to_do = list.iter().map(|info| info.len).sum();
     let mut check = Check { backend: &**backend, to_do, progress, verified: Verified::default() };
     let secret = check.cells(list.is_empty())?;
@@ -100,6 +104,17 @@ pub fn verify(backend: &Arc<dyn Backend>, progress: impl FnMut(u64, u64)) -> Res
     verified.findings.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
     verified.findings.dedup_by(|b, a| (&a.file, a.offset, &a.what) == (&b.file, b.offset, &b.what));
     Ok(verified)
+}
+
+/// Checks every file of the store in a directory.
+///
+/// # Errors
+/// As [`verify`].
+#[cfg(feature = "mmap")]
+pub fn verify_dir(path: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Verified> {
+    let backend = backends_mmap::ReadOnlyBackend::open(path).map_err(super::no_directory)?;
+    let backend: Arc<dyn Backend> = Arc::new(backend);
+    verify(&backend, progress)
 }
 
 struct Check<'a, P> {
@@ -353,11 +368,11 @@ fn next_frame(bytes: &[u8], secret: u64, start: Offset, from: usize) -> Option<u
 
 /// The segment whose file holds this position.
 fn segment_of(list: &[StreamInfo], at: Offset) -> Option<(Offset, &StreamInfo)> {
-    let segments = list.iter().filter_map(|info| match StreamKind::parse(&info.name) {
+    let mut segments = list.iter().filter_map(|info| match StreamKind::parse(&info.name) {
         Some(StreamKind::Segment(start)) => Some((start, info)),
         _ => None,
     });
-    segments.filter(|(start, info)| *start <= at && at <= start.plus(info.len)).next_back()
+    segments.rfind(|(start, info)| *start <= at && at <= start.plus(info.len))
 }
 
 fn file_of(list: &[StreamInfo], at: Offset) -> Option<String> {

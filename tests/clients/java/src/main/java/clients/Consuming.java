@@ -49,6 +49,9 @@ final class Consuming {
         Main.add("timed_at", Consuming::timedAt);
         Main.add("timed_in", Consuming::timedIn);
         Main.add("timed_past", Consuming::timedPast);
+        if (recallMethod() != null) {
+            Main.add("recall", Consuming::recall);
+        }
         Main.add("offsets_continue", Consuming::offsetsContinue);
         Main.add("offset_queries", Consuming::offsetQueries);
         Main.add("pull", Consuming::pull);
@@ -284,6 +287,51 @@ final class Consuming {
         Kit.Got got = push(fresh("g"), topic, "*").await(1).get(0);
         long took = got.message().getStoreTimestamp() - sent;
         check(took < 2000, "a time in the past was stored after " + took + " ms");
+    }
+
+    /** Since 5.3.1 a producer can take a timed message back. */
+    private static Method recallMethod() {
+        try {
+            return DefaultMQProducer.class.getMethod("recallMessage", String.class, String.class);
+        } catch (NoSuchMethodException old) {
+            return null;
+        }
+    }
+
+    /** What was taken back is not delivered, the others are; what was delivered cannot be taken back. */
+    private static void recall() throws Exception {
+        String topic = fresh("recall");
+        DefaultMQProducer sender = producer();
+        send(sender, topic, List.of("first"));
+        Kit.Inbox inbox = push(fresh("g"), topic, "*");
+        inbox.await(1);
+        Method handleOf = SendResult.class.getMethod("getRecallHandle");
+        List<String> handles = new ArrayList<>();
+        List<String> ids = new ArrayList<>();
+        for (int number = 0; number < 10; number++) {
+            Message message = message(topic, "tag", "key", "timed-" + number);
+            setTime(message, "setDelayTimeMs", "TIMER_DELAY_MS", number < 9 ? 8000 : 500);
+            SendResult sent = ok(sender.send(message));
+            handles.add((String) handleOf.invoke(sent));
+            ids.add(sent.getMsgId());
+        }
+        List<String> expected = new ArrayList<>(List.of("first", "timed-9"));
+        for (int number = 0; number < 9; number++) {
+            if (number % 2 == 0) {
+                Object id = recallMethod().invoke(sender, topic, handles.get(number));
+                check(ids.get(number).equals(id), "recalled " + id + " for " + ids.get(number));
+            } else {
+                expected.add("timed-" + number);
+            }
+        }
+        inbox.await(2);
+        try {
+            recallMethod().invoke(sender, topic, handles.get(9));
+            throw new AssertionError("a delivered message was taken back");
+        } catch (java.lang.reflect.InvocationTargetException refused) {
+            check(refused.getCause().getMessage().contains("delivered already"), "" + refused.getCause());
+        }
+        inbox.exactly(expected, 3000);
     }
 
     // ---- offsets ----------------------------------------------------------------------------------------------
