@@ -10,6 +10,8 @@
 mod full_disk;
 #[path = "process/run.rs"]
 mod run;
+#[path = "process/watched.rs"]
+mod watched;
 
 use std::{
     fs,
