@@ -15,6 +15,7 @@ use crate::{
     clock::Clock,
     names,
     remoting::{Reply, Response, codes::response},
+    throttle::Throttle,
     traffic::Traffic,
     unique_ids::UniqueIds,
 };
@@ -63,6 +64,8 @@ impl Settings {
 /// Things that happened, for operators.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// Connections that are open now, both ports together.
+    pub connections: AtomicU64,
     /// Failed messages that clients sent to the name-service port.
     pub misdirected_send_backs: AtomicU64,
     /// Handlers that panicked.
@@ -79,6 +82,15 @@ impl Counters {
     pub(crate) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Warnings that any client can bring about, each at most once in a while.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings {
+    pub(crate) refused: Throttle,
+    pub(crate) protocol: Throttle,
+    pub(crate) accept: Throttle,
+    pub(crate) group: Throttle,
 }
 
 /// The broker: a store, who is connected, who waits.
@@ -100,6 +112,7 @@ pub struct Broker {
     /// Messages that passed.
     pub traffic: Traffic,
     pub(crate) ids: UniqueIds,
+    pub(crate) warnings: Warnings,
     creating: tokio::sync::Mutex<()>,
 }
 
@@ -127,6 +140,7 @@ impl Broker {
             counters: Counters::default(),
             traffic: Traffic::begin(now_ms),
             ids,
+            warnings: Warnings::default(),
             creating: tokio::sync::Mutex::new(()),
         })
     }

@@ -5,8 +5,9 @@
 //!
 //! Map, each knowing only those before it: [`sql`] and [`filter`] say which messages are wanted; [`remoting`] is the
 //! protocol as pure functions over bytes; [`clients`] who is connected and waits; [`traffic`] how many messages pass;
-//! [`broker`] what handlers share; `handlers` one module for each kind of request; [`net`] the sockets; [`client`] the
-//! other side of the protocol, which knows only that and names; [`cli`] the command line.
+//! [`broker`] what handlers share; [`health`] and [`metrics`] what is told to those who watch; `handlers` one module for
+//! each kind of request; [`net`] the sockets; [`client`] the other side of the protocol, which knows only that and names;
+//! [`cli`] the command line.
 
 pub mod broker;
 pub mod cli;
@@ -15,11 +16,14 @@ pub mod clients;
 pub mod clock;
 pub mod filter;
 pub mod handlers;
+pub mod health;
 mod loose;
+pub mod metrics;
 pub mod names;
 pub mod net;
 mod patience;
 pub mod remoting;
 pub mod sql;
+mod throttle;
 pub mod traffic;
 mod unique_ids;

@@ -14,6 +14,8 @@ mod rest;
 mod run;
 #[path = "process/tools.rs"]
 mod tools;
+#[path = "process/watched.rs"]
+mod watched;
 
 use std::{
     fs,

@@ -309,7 +309,7 @@ impl Store {
     }
 
     /// The first filled offset from `from` on, and its store time.
-    fn time_from(&self, topic: &str, queue: u32, from: u64) -> Result<Option<(u64, i64)>> {
+    pub(crate) fn time_from(&self, topic: &str, queue: u32, from: u64) -> Result<Option<(u64, i64)>> {
         let Some(batch) = self.units(topic, queue, from, 1)? else { return Ok(None) };
         let Some(unit) = batch.units.first() else { return Ok(None) };
         let record = self.core().log.slice(Offset(unit.physical_offset), u64::from(unit.size))?;

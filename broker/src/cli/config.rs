@@ -12,10 +12,12 @@ use std::{
 use serde::Deserialize;
 
 use mainspring::LEVELS_S;
+use tracing_subscriber::EnvFilter;
 
+pub mod shown;
 mod values;
 
-pub use values::{Advertise, DelayLevels, Limit, Size, Time};
+pub use values::{Address, Advertise, DelayLevels, Limit, Size, Time};
 
 /// Before the names of environment variables.
 pub const ENV_PREFIX: &str = "MAINSPRING_";
@@ -27,6 +29,8 @@ const RETENTION_MS: u64 = 72 * 3_600_000;
 const NEAR_HORIZON_MS: u64 = 600_000;
 /// Longest near horizon: the log cannot be trimmed meanwhile, milliseconds.
 const NEAR_HORIZON_MAX_MS: u64 = 86_400_000;
+/// Longest time between a signal and the stop, milliseconds.
+const DRAIN_MAX_MS: u64 = 600_000;
 
 /// When a message counts as kept, and its sender is answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -37,6 +41,17 @@ pub enum Commit {
     /// Once it is on disk: survives a power cut too.
     #[default]
     Flushed,
+}
+
+/// How lines of the log look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// One layer of settings; an absent one is decided by the layer below.
@@ -52,6 +67,9 @@ pub struct Given {
     /// Address of the name-service port, which clients are given [default: 127.0.0.1:9876]
     #[arg(long, env = "MAINSPRING_NAMESRV_LISTEN", hide_env = true, value_name = "HOST:PORT")]
     pub namesrv_listen: Option<SocketAddr>,
+    /// Address of the port for metrics and health checks, or none [default: 127.0.0.1:9877]
+    #[arg(long, env = "MAINSPRING_HTTP_LISTEN", hide_env = true, value_name = "HOST:PORT")]
+    pub http_listen: Option<Limit<Address>>,
     /// IPv4 address at which clients reach the broker port [default: where it listens]
     #[arg(long, env = "MAINSPRING_ADVERTISE", hide_env = true, value_name = "IP[:PORT]")]
     pub advertise: Option<Advertise>,
@@ -94,13 +112,23 @@ pub struct Given {
     /// Most connections at a time, both ports together; more are closed at once [default: 10000]
     #[arg(long, env = "MAINSPRING_MAX_CONNECTIONS", hide_env = true, value_name = "N")]
     pub max_connections: Option<u32>,
+    /// After a signal, how long the broker still serves while it says that it is not ready, up to 10m [default: 0s]
+    #[arg(long, env = "MAINSPRING_DRAIN_TIME", hide_env = true, value_name = "TIME")]
+    pub drain_time: Option<Time>,
+    /// What is logged: error, warn, info, debug or trace, or one for each module [default: info]
+    #[arg(long, env = "MAINSPRING_LOG_LEVEL", hide_env = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// How lines of the log look [default: text]
+    #[arg(long, env = "MAINSPRING_LOG_FORMAT", hide_env = true, value_enum)]
+    pub log_format: Option<LogFormat>,
 }
 
 /// Names of all settings, as the file has them.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 21] = [
     "data_dir",
     "broker_listen",
     "namesrv_listen",
+    "http_listen",
     "advertise",
     "commit",
     "broker_name",
@@ -115,6 +143,9 @@ pub const KEYS: [&str; 17] = [
     "near_horizon",
     "max_message_bytes",
     "max_connections",
+    "drain_time",
+    "log_level",
+    "log_format",
 ];
 
 impl Given {
@@ -131,15 +162,13 @@ impl Given {
         toml::from_str(text).map_err(|e| ConfigError(e.to_string()))
     }
 
-    /// Reads a file.
+    /// Reads the text of the file at `path`.
     ///
     /// # Errors
     ///
-    /// As [`Given::parse`], and if the file cannot be read.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let named = |e: &dyn fmt::Display| ConfigError(format!("{}: {e}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|e| named(&e))?;
-        Self::parse(&text).map_err(|e| named(&e))
+    /// As [`Given::parse`], with the file's name.
+    pub fn parse_file(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(text).map_err(|e| ConfigError(format!("{}: {e}", path.display())))
     }
 
     /// This layer over another.
@@ -149,6 +178,7 @@ impl Given {
             data_dir: self.data_dir.or(below.data_dir),
             broker_listen: self.broker_listen.or(below.broker_listen),
             namesrv_listen: self.namesrv_listen.or(below.namesrv_listen),
+            http_listen: self.http_listen.or(below.http_listen),
             advertise: self.advertise.or(below.advertise),
             commit: self.commit.or(below.commit),
             broker_name: self.broker_name.or(below.broker_name),
@@ -163,8 +193,20 @@ impl Given {
             near_horizon: self.near_horizon.or(below.near_horizon),
             max_message_bytes: self.max_message_bytes.or(below.max_message_bytes),
             max_connections: self.max_connections.or(below.max_connections),
+            drain_time: self.drain_time.or(below.drain_time),
+            log_level: self.log_level.or(below.log_level),
+            log_format: self.log_format.or(below.log_format),
         }
     }
+}
+
+/// The text of a file with settings.
+///
+/// # Errors
+///
+/// The system's, with the file's name.
+pub fn read_file(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|e| ConfigError(format!("{}: {e}", path.display())))
 }
 
 /// Checks that no environment variable is a setting misspelt. Other names with our prefix may be somebody else's.
@@ -231,6 +273,10 @@ pub struct Config {
     pub broker_listen: SocketAddr,
     /// Address of the name-service port.
     pub namesrv_listen: SocketAddr,
+    /// Address of the port for metrics and health checks, if there is one.
+    pub http_listen: Option<SocketAddr>,
+    /// Whether somebody chose that address.
+    pub http_chosen: bool,
     /// Where clients reach the broker port, if not where it listens.
     pub advertise: Option<Advertise>,
     /// When a message counts as kept.
@@ -259,6 +305,12 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// Most connections at a time.
     pub connections_max: u32,
+    /// How long the broker serves after it was told to stop, milliseconds.
+    pub drain_ms: u64,
+    /// What is logged.
+    pub log_level: String,
+    /// How lines of the log look.
+    pub log_format: LogFormat,
 }
 
 impl Config {
@@ -275,6 +327,8 @@ impl Config {
             data_dir: given.data_dir.unwrap_or_else(|| PathBuf::from("data")),
             broker_listen: given.broker_listen.unwrap_or(loopback(10911)),
             namesrv_listen: given.namesrv_listen.unwrap_or(loopback(9876)),
+            http_listen: given.http_listen.map_or(Some(loopback(9877)), |at| at.0.map(|at| at.0)),
+            http_chosen: given.http_listen.is_some(),
             advertise: given.advertise,
             commit: given.commit.unwrap_or_default(),
             broker_name: given.broker_name.unwrap_or_else(|| String::from("broker-a")),
@@ -289,6 +343,9 @@ impl Config {
             near_horizon_ms: given.near_horizon.map_or(NEAR_HORIZON_MS, |time| time.0),
             message_bytes_max: usize::try_from(body).unwrap_or(usize::MAX),
             connections_max: given.max_connections.unwrap_or(10_000),
+            drain_ms: given.drain_time.map_or(0, |time| time.0),
+            log_level: given.log_level.unwrap_or_else(|| String::from("info")),
+            log_format: given.log_format.unwrap_or_default(),
         };
         config.check()?;
         Ok(config)
@@ -298,7 +355,8 @@ impl Config {
         let wrong = |text: &str| Err(ConfigError(text.to_owned()));
         if self.advertise.is_none() && !self.broker_listen.ip().is_loopback() {
             return wrong(
-                "a broker that listens outside of loopback needs --advertise IP, an address clients reach",
+                "a broker that listens outside of loopback needs --advertise IP (or `advertise` in the file), an \
+                 address that clients reach",
             );
         }
         if self.advertise.is_some_and(|at| at.ip.is_unspecified()) {
@@ -324,6 +382,13 @@ impl Config {
         }
         if self.near_horizon_ms > NEAR_HORIZON_MAX_MS {
             return wrong("near_horizon must be from 0s to 24h");
+        }
+        if self.drain_ms > DRAIN_MAX_MS {
+            return wrong("drain_time must be from 0s to 10m");
+        }
+        if let Err(why) = EnvFilter::try_new(&self.log_level) {
+            let level = &self.log_level;
+            return wrong(&format!("log_level {level:?} is no level such as info or debug: {why}"));
         }
         for (key, name) in [("broker_name", &self.broker_name), ("cluster_name", &self.cluster_name)] {
             if name.is_empty()
@@ -394,6 +459,7 @@ mod tests {
             data_dir = "/var/lib/x"
             broker_listen = "0.0.0.0:1"
             namesrv_listen = "[::1]:2"
+            http_listen = "none"
             advertise = "192.0.2.7"
             commit = "appended"
             broker_name = "b"
@@ -408,6 +474,9 @@ mod tests {
             near_horizon = "90s"
             max_message_bytes = 1000
             max_connections = 77
+            drain_time = "5s"
+            log_level = "warn,mainspring=debug"
+            log_format = "json"
         "#;
         for key in KEYS {
             assert!(text.contains(key), "{key}");
@@ -419,13 +488,15 @@ mod tests {
         assert_eq!((config.near_horizon_ms, config.connections_max), (90_000, 77));
         assert_eq!(config.advertised(config.broker_listen).to_string(), "192.0.2.7:1");
         assert_eq!(config.commit, Commit::Appended);
+        assert_eq!((config.http_listen, config.drain_ms, config.log_format), (None, 5_000, LogFormat::Json));
     }
 
     /// The page has a row for every setting, in their order, and its defaults are those of the code.
     #[test]
     fn the_page_has_every_setting_and_its_default() {
         let page = include_str!("../../../docs/operations.md");
-        let rows: Vec<Vec<&str>> = page
+        let settings = page.split("\n## ").find(|part| part.starts_with("Settings\n")).unwrap();
+        let rows: Vec<Vec<&str>> = settings
             .lines()
             .filter(|line| line.starts_with("| `"))
             .map(|line| line.split('|').map(|cell| cell.trim().trim_matches('`')).collect())
@@ -440,7 +511,8 @@ mod tests {
                 false => format!("{} = {:?}\n", row[1], row[2]),
             })
             .collect();
-        assert_eq!(config(&file).unwrap(), config("").unwrap(), "{file}");
+        let chosen = Config { http_chosen: true, ..config("").unwrap() };
+        assert_eq!(config(&file).unwrap(), chosen, "{file}");
     }
 
     #[test]
@@ -460,6 +532,10 @@ mod tests {
         assert!(told("retention_bytes = \"never\"").contains("256MiB, or none"));
         assert!(told("max_connections = 0").contains("max_connections"));
         assert!(told("near_horizon = \"25h\"").contains("24h"));
+        assert!(told("drain_time = \"11m\"").contains("drain_time"));
+        assert!(told("http_listen = \"here\"").contains("127.0.0.1:9877, or none"));
+        assert!(told("log_format = \"xml\"").contains("xml"));
+        assert!(told("log_level = \"=loud=\"").contains("log_level"));
         let environment =
             ["PATH", "MAINSPRING_DATA_DIR", "MAINSPRING_CONFIG", "MAINSPRING_BIN"].map(String::from);
         assert_eq!(check_environment(environment.into_iter()), Ok(()));

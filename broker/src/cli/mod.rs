@@ -5,28 +5,50 @@ pub mod demo;
 mod opening;
 mod tools;
 
-use std::{ffi::OsString, io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    ffi::OsString,
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep},
+};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 use mainspring::{Store, Wait};
 
 use crate::{
     broker::{Broker, Settings},
     cli::{
-        config::{Commit, Config, Given},
+        config::{Commit, Config, Given, LogFormat, shown},
         opening::{Progress, open_aloud},
         tools::{Failure, Tool},
     },
     clients::holds::Holds,
     clock::RuntimeClock,
+    health::Health,
     net::{
         self,
+        http::{self, Watched},
         server::{self, Listeners},
     },
 };
+
+/// How something is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
 
 /// Something failed while running.
 const FAILED: u8 = 1;
@@ -67,6 +89,12 @@ struct Serve {
     config: Option<PathBuf>,
     #[command(flatten)]
     given: Given,
+    /// Show every setting with where it comes from, and serve nothing
+    #[arg(long)]
+    print_config: bool,
+    /// How to show the settings
+    #[arg(short, long, value_enum, requires = "print_config", default_value = "table")]
+    output: Output,
     /// A known bug to run with
     #[cfg(feature = "planted")]
     #[arg(long, hide = true, value_name = "NAME")]
@@ -79,8 +107,9 @@ pub type Open = fn(&Config, std::net::SocketAddrV4, Arc<Holds>) -> mainspring::R
 
 /// Runs the program. Exit codes: 0 done, 1 failed, 2 not understood.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, open: Open) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches_from(arguments);
+    let (cli, matches) = match parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches))) {
+        Ok(parsed) => parsed,
         Err(told) => {
             // Help and version are no mistakes and go to standard output.
             let _ = told.print();
@@ -105,17 +134,20 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, open: Open) -> ExitCo
     if let Err(error) = serve.planted.as_deref().map_or(Ok(()), plant) {
         return failed(&error);
     }
-    let config = match decide(serve) {
-        Ok(config) => config,
+    let given = matches.subcommand_matches("serve").unwrap_or(&matches);
+    let config = match decide(serve, given) {
+        Ok(Decided::Serve(config)) => config,
+        Ok(Decided::Show(text)) => {
+            say(&text);
+            return ExitCode::SUCCESS;
+        }
         Err(error) => {
             eprintln!("mainspring: {error}");
             return ExitCode::from(USAGE);
         }
     };
-    let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let progress = Progress::default();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(filter).with(lines).with(progress.clone()).init();
+    log_to_stderr(&config, &progress);
     let runtime = match net::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
@@ -150,10 +182,58 @@ fn failed(error: &str) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-fn decide(serve: Serve) -> Result<Config, config::ConfigError> {
+/// What the program is to do.
+enum Decided {
+    Serve(Box<Config>),
+    Show(String),
+}
+
+fn decide(serve: Serve, matches: &ArgMatches) -> Result<Decided, config::ConfigError> {
     config::check_environment(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
-    let below = serve.config.as_deref().map(Given::read).transpose()?.unwrap_or_default();
-    Config::new(serve.given.over(below))
+    let file = serve.config.map(|path| Ok((config::read_file(&path)?, path))).transpose()?;
+    let below = file.as_ref().map(|(text, path)| Given::parse_file(text, path)).transpose()?;
+    let config = Config::new(serve.given.over(below.unwrap_or_default()))?;
+    if !serve.print_config {
+        return Ok(Decided::Serve(Box::new(config)));
+    }
+    let shown = shown::shown(&config, matches, file.as_ref().map(|(text, path)| (path.clone(), &**text)));
+    Ok(Decided::Show(match serve.output {
+        Output::Table => shown::table(&shown),
+        Output::Json => serde_json::json!({"v": 1, "settings": shown}).to_string() + "\n",
+    }))
+}
+
+/// `RUST_LOG` wins over the setting, as everybody expects who knows it.
+fn log_to_stderr(config: &Config, progress: &Progress) {
+    let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new(&config.log_level));
+    let colours = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let lines = match config.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).with(progress.clone()).init();
+}
+
+/// Serves those who watch, if they are to be served. That they cannot be is no reason not to serve clients, unless
+/// somebody chose the address.
+async fn watch(config: &Config, health: &Arc<Health>) -> Result<Option<SocketAddr>, String> {
+    let Some(address) = config.http_listen else { return Ok(None) };
+    match http::bind(address).await {
+        Ok(listener) => {
+            let at = listener.local_addr().map_err(|e| e.to_string())?;
+            tokio::spawn(http::serve(listener, Watched::new(Arc::clone(health))));
+            Ok(Some(at))
+        }
+        Err(error) if config.http_chosen => Err(format!(
+            "metrics and health checks cannot be served on {address}: {error}; choose another address with \
+             --http-listen HOST:PORT, or none"
+        )),
+        Err(error) => {
+            tracing::warn!(%address, %error, "no metrics and no health checks: choose an address with --http-listen");
+            Ok(None)
+        }
+    }
 }
 
 async fn run(config: &Config, open: Open, progress: &Progress) -> Result<(), String> {
@@ -161,9 +241,12 @@ async fn run(config: &Config, open: Open, progress: &Progress) -> Result<(), Str
         Listeners::bind(config.broker_listen, config.namesrv_listen).await.map_err(|e| e.to_string())?;
     let broker_at = listeners.broker_address().map_err(|e| e.to_string())?;
     let names_at = listeners.name_service_address().map_err(|e| e.to_string())?;
+    let health = Arc::new(Health::opening(Arc::clone(&progress.0)));
+    let watched_at = watch(config, &health).await?;
     let advertised = config.advertised(broker_at);
     let holds = Holds::new();
     let (own, told) = (config.clone(), Arc::clone(&holds));
+    let began = Instant::now();
     let store = open_aloud(config, progress, move || open(&own, advertised, told)).await?;
     let settings = Settings {
         broker_name: config.broker_name.clone(),
@@ -179,10 +262,20 @@ async fn run(config: &Config, open: Open, progress: &Progress) -> Result<(), Str
         attempts_max: config.attempts_max,
         connections_max: config.connections_max,
     };
+    let opened_in = began.elapsed();
     let stop = stop_signal().map_err(|e| format!("cannot wait for signals: {e}"))?;
     let broker = Broker::new(store.clone(), holds, Arc::new(RuntimeClock::start()), settings);
-    say(&greeting(config, broker_at, names_at));
-    server::run(broker, listeners, stop).await;
+    health.serving(&broker, opened_in);
+    say(&greeting(config, (broker_at, names_at, watched_at)));
+    let drain = Duration::from_millis(config.drain_ms);
+    let told = Arc::clone(&health);
+    server::run(broker, listeners, async move {
+        stop.await;
+        told.stopping();
+        sleep(drain).await;
+    })
+    .await;
+    health.closing();
     say("no client is connected any more; writing the rest to disk\n");
     let closed = tokio::task::spawn_blocking(move || store.close()).await;
     match closed {
@@ -222,7 +315,10 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn greeting(config: &Config, broker: SocketAddr, names: SocketAddr) -> String {
+fn greeting(
+    config: &Config,
+    (broker, names, watched): (SocketAddr, SocketAddr, Option<SocketAddr>),
+) -> String {
     let directory = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     let commit = match config.commit {
         Commit::Appended => {
@@ -239,12 +335,14 @@ fn greeting(config: &Config, broker: SocketAddr, names: SocketAddr) -> String {
     } else {
         "topics must be created by an administrator"
     };
+    let watched = watched.map_or(String::new(), |at| format!("  metrics       http://{at}/metrics\n"));
     format!(
         "mainspring {version}\n\
          \x20 name service  {names}\n\
          \x20 broker        {broker} ({} in {}, advertised as {advertised})\n\
          \x20 data          {}\n\
          \x20 commit        {commit}\n\
+         {watched}\
          Point any RocketMQ client at {dial}; {topics}. Try next:\n\
          {}\
          Stop with Ctrl-C. All settings: {} serve --help\n",
@@ -312,16 +410,24 @@ mod tests {
     #[test]
     fn the_greeting_says_where_and_what() {
         let config = Config::new(Given::default()).unwrap();
-        let text = greeting(&config, config.broker_listen, config.namesrv_listen);
-        let parts =
-            ["127.0.0.1:9876", "127.0.0.1:10911", "/data", "flushed", "first message", "serve --help"];
-        for part in parts.into_iter().chain([" timer list\n"]) {
+        let text = greeting(&config, (config.broker_listen, config.namesrv_listen, config.http_listen));
+        for part in [
+            "127.0.0.1:9876",
+            "http://127.0.0.1:9877/metrics",
+            "127.0.0.1:10911",
+            "/data",
+            "flushed",
+            "first message",
+            "serve --help",
+            " timer list\n",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
         let given =
             Given { auto_create_topics: Some(false), ..Given::parse("advertise = \"192.0.2.7\"").unwrap() };
         let everywhere = "0.0.0.0:9876".parse().unwrap();
-        let text = greeting(&Config::new(given).unwrap(), config.broker_listen, everywhere);
+        let text = greeting(&Config::new(given).unwrap(), (config.broker_listen, everywhere, None));
+        assert!(!text.contains("/metrics"), "{text}");
         assert!(text.contains("client at 192.0.2.7:9876; topics must be created"), "{text}");
         assert!(text.contains(" timer list --namesrv 192.0.2.7:9876\n"), "{text}");
     }

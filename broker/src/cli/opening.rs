@@ -16,7 +16,7 @@ use tracing::{
 };
 use tracing_subscriber::layer::{Context, Layer};
 
-use crate::cli::config::Config;
+use crate::{cli::config::Config, health::Steps};
 
 /// Somebody who waits for the store to open hears of it this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
@@ -25,17 +25,9 @@ const TOLD_BY: &str = "mainspring::recovery";
 
 /// How far an open is, from what the store's events said last.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Progress(Arc<Mutex<Told>>);
+pub(crate) struct Progress(pub(crate) Arc<Mutex<Steps>>);
 
-/// What one event says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Told {
-    part: Option<String>,
-    done_bytes: Option<u64>,
-    to_do_bytes: Option<u64>,
-}
-
-impl Visit for Told {
+impl Visit for Steps {
     fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -58,7 +50,7 @@ impl<S: Subscriber> Layer<S> for Progress {
         if event.metadata().target() != TOLD_BY {
             return;
         }
-        let mut told = Told::default();
+        let mut told = Steps::default();
         event.record(&mut told);
         if told.done_bytes.is_some() {
             *self.0.lock() = told;
@@ -69,7 +61,7 @@ impl<S: Subscriber> Layer<S> for Progress {
 impl Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0.lock() {
-            Told { part: Some(part), done_bytes: Some(done), to_do_bytes: Some(to_do) } => {
+            Steps { part: Some(part), done_bytes: Some(done), to_do_bytes: Some(to_do) } => {
                 write!(f, "{done} of {to_do} bytes {part}")
             }
             _ => f.write_str("the log's end is looked for"),

@@ -124,7 +124,10 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
             Ok(Reply::later(async move {
                 if let Err(refusal) = membership::ensure_group(&broker, &group).await {
                     // Reading must go on where nothing can be written; the heartbeat makes the group later.
-                    tracing::warn!(group, code = refusal.code, remark = ?refusal.remark, "a group cannot be made");
+                    if let Some(unsaid) = broker.warnings.group.pass() {
+                        let (code, remark) = (refusal.code, refusal.remark);
+                        tracing::warn!(group, code, ?remark, unsaid, "a group cannot be made");
+                    }
                 }
                 match serve(&broker, &group, pull) {
                     Ok(Reply::Now(answer)) | Err(answer) => answer,

@@ -106,10 +106,12 @@ pub(crate) async fn serve(
     match end {
         End::Protocol(error) => {
             Counters::count(&broker.counters.protocol_errors);
-            tracing::warn!(%client, %error, "closing a connection that does not speak the protocol");
+            if let Some(unsaid) = broker.warnings.protocol.pass() {
+                tracing::warn!(%client, %error, unsaid, "closing a connection that does not speak the protocol");
+            }
         }
         End::Io(error) => tracing::debug!(%client, %error, "a connection failed"),
-        End::Idle => tracing::info!(%client, "closing a connection that has been silent for too long"),
+        End::Idle => tracing::debug!(%client, "closing a connection that has been silent for too long"),
         End::Closed | End::Stopped => tracing::debug!(%client, "a connection ended"),
     }
     connection.finish(writer).await;

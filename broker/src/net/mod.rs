@@ -1,6 +1,8 @@
-//! The sockets: [`server`] accepts, `connection` serves one, on threads that [`runtime`] starts.
+//! The sockets: [`server`] accepts, `connection` serves one, on threads that [`runtime`] starts; [`http`] is for those
+//! who watch.
 
 mod connection;
+pub mod http;
 pub mod server;
 
 use std::io;

@@ -10,11 +10,10 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, mpsc, watch},
-    time::{Instant, interval, sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 
 use crate::{
@@ -23,8 +22,6 @@ use crate::{
     net::connection,
 };
 
-/// Refused connections are told of at most once in so long.
-const REFUSALS_TOLD: Duration = Duration::from_secs(1);
 /// How often clients that fell silent are looked for.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the counters of traffic are told the time.
@@ -114,8 +111,6 @@ struct Gate {
     broker: Arc<Broker>,
     next_id: AtomicU64,
     places: Arc<Semaphore>,
-    /// When the last refused connection was told of.
-    told: Mutex<Option<Instant>>,
     stopping: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
 }
@@ -125,12 +120,26 @@ impl Gate {
     fn refuse(&self, client: SocketAddr) {
         let refused = &self.broker.counters.refused_connections;
         Counters::count(refused);
-        let (mut told, now) = (self.told.lock(), Instant::now());
-        if told.is_none_or(|at| now.duration_since(at) >= REFUSALS_TOLD) {
-            *told = Some(now);
+        if let Some(unsaid) = self.broker.warnings.refused.pass() {
             let (max, refused) = (self.broker.settings.connections_max, refused.load(Ordering::Relaxed));
-            tracing::warn!(%client, max, refused, "a connection was refused: max_connections are open");
+            tracing::warn!(%client, max, refused, unsaid, "a connection was refused: max_connections are open");
         }
+    }
+}
+
+/// A connection that is counted while it is open.
+struct Open(Arc<Broker>);
+
+impl Open {
+    fn count(broker: &Arc<Broker>) -> Self {
+        broker.counters.connections.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(broker))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -142,7 +151,6 @@ pub async fn run(broker: Arc<Broker>, listeners: Listeners, stop: impl Future<Ou
         broker: Arc::clone(&broker),
         next_id: AtomicU64::new(1),
         places: Arc::new(Semaphore::new(broker.settings.connections_max as usize)),
-        told: Mutex::default(),
         stopping,
         alive,
     });
@@ -170,7 +178,9 @@ async fn accept(gate: Arc<Gate>, listener: TcpListener, port: Port) {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                if let Some(unsaid) = gate.broker.warnings.accept.pass() {
+                    tracing::warn!(%error, unsaid, "a connection could not be accepted");
+                }
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -187,10 +197,10 @@ async fn accept(gate: Arc<Gate>, listener: TcpListener, port: Port) {
         let id = gate.next_id.fetch_add(1, Ordering::Relaxed);
         let (peer, pushes) = Peer::new(id, address, port);
         let served = connection::serve(Arc::clone(&gate.broker), stream, peer, pushes, gate.stopping.clone());
-        let alive = gate.alive.clone();
+        let held = (place, gate.alive.clone(), Open::count(&gate.broker));
         tokio::spawn(async move {
             served.await;
-            drop((place, alive));
+            drop(held);
         });
     }
 }

@@ -29,7 +29,8 @@ pub(crate) struct Serve(Command);
 pub(crate) fn serve(data: &Path, more: &[&str]) -> Serve {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mainspring"));
     command.env_remove("RUST_LOG").arg("serve").arg("--data-dir").arg(data);
-    for (flag, value) in [("--broker-listen", "127.0.0.1:0"), ("--namesrv-listen", "127.0.0.1:0")] {
+    let any = "127.0.0.1:0";
+    for (flag, value) in [("--broker-listen", any), ("--namesrv-listen", any), ("--http-listen", any)] {
         if !more.contains(&flag) {
             command.args([flag, value]);
         }
@@ -94,6 +95,7 @@ pub(crate) struct Served {
     pub(crate) greeting: String,
     pub(crate) broker_at: SocketAddr,
     pub(crate) names_at: SocketAddr,
+    pub(crate) watched_at: SocketAddr,
     out: Option<JoinHandle<String>>,
     err: Option<JoinHandle<String>>,
     unread: Option<BufReader<std::process::ChildStdout>>,
@@ -113,10 +115,21 @@ impl Served {
         }
         let address = |name: &str| {
             let line = greeting.lines().find(|line| line.trim().starts_with(name)).unwrap();
-            line.trim()[name.len()..].split_whitespace().next().unwrap().parse().unwrap()
+            let rest = line.trim()[name.len()..].trim_start();
+            rest.split(|c: char| c.is_whitespace() || c == '/').next().unwrap().parse().unwrap()
         };
         let (broker_at, names_at) = (address("broker"), address("name service"));
-        Self { child, greeting, broker_at, names_at, out: None, err: Some(err), unread: Some(out) }
+        let watched_at = address("metrics       http://");
+        Self {
+            child,
+            greeting,
+            broker_at,
+            names_at,
+            watched_at,
+            out: None,
+            err: Some(err),
+            unread: Some(out),
+        }
     }
 
     /// Stops reading what it says, and closes the pipe.
@@ -140,34 +153,36 @@ impl Served {
     }
 
     /// Sends a signal and waits for the end.
-    pub(crate) fn signal(mut self, name: &str) -> Ended {
-        self.out = self.unread.take().map(drain);
-        self.send_signal(name);
+    pub(crate) fn signal(self, name: &str) -> Ended {
+        self.kick(name);
         self.ended()
     }
 
     /// Sends a signal, and once it is answered another one; waits for the end.
     pub(crate) fn signal_twice(mut self, name: &str) -> Ended {
-        self.send_signal(name);
+        self.kick(name);
         let mut out = self.unread.take().unwrap();
         let mut told = String::new();
         while !told.contains("once more to stop at once") {
             assert!(out.read_line(&mut told).unwrap() > 0, "it ended: {told}");
         }
-        self.send_signal(name);
+        self.kick(name);
         self.out = Some(drain(out));
         self.ended()
     }
 
-    fn send_signal(&self, name: &str) {
-        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
-        assert!(kill.unwrap().success());
-    }
-
-    fn ended(mut self) -> Ended {
+    /// Waits for the end, which must come by itself.
+    pub(crate) fn ended(mut self) -> Ended {
+        self.out = self.out.take().or_else(|| self.unread.take().map(drain));
         let code = wait(&mut self.child);
         let text = |handle: Option<JoinHandle<String>>| handle.map_or(String::new(), |h| h.join().unwrap());
         Ended { code, stdout: text(self.out.take()), stderr: text(self.err.take()) }
+    }
+
+    /// Sends a signal.
+    pub(crate) fn kick(&self, name: &str) {
+        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(kill.unwrap().success());
     }
 
     pub(crate) fn stop(self) -> Ended {
@@ -259,6 +274,22 @@ pub(crate) fn is_refused(at: SocketAddr) -> bool {
     }
 }
 
+fn send_fields<'a>(topic: &'a str, properties: &'a str) -> [(&'static str, &'a str); 7] {
+    [("a", "P"), ("b", topic), ("c", "TBW102"), ("d", "1"), ("e", "0"), ("f", "0"), ("i", properties)]
+}
+
+fn pull_fields<'a>(topic: &'a str, from: &'a str) -> [(&'static str, &'a str); 7] {
+    [
+        ("consumerGroup", "G"),
+        ("topic", topic),
+        ("queueId", "0"),
+        ("queueOffset", from),
+        ("maxMsgNums", "32"),
+        ("sysFlag", "4"),
+        ("subscription", "*"),
+    ]
+}
+
 /// A client of raw frames that waits for each answer.
 pub(crate) struct Client {
     stream: TcpStream,
@@ -273,25 +304,45 @@ impl Client {
     }
 
     pub(crate) fn ask(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.begin(code, fields, body).unwrap();
+        self.answer()
+    }
+
+    fn begin(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> std::io::Result<()> {
         let fields: std::collections::BTreeMap<_, _> = fields.iter().copied().collect();
         let header = serde_json::json!({"code": code, "extFields": fields, "flag": 0, "language": "JAVA",
             "opaque": 1, "version": 409});
-        self.stream.write_all(&frame(header.to_string().as_bytes(), body)).unwrap();
+        self.stream.write_all(&frame(header.to_string().as_bytes(), body))
+    }
+
+    pub(crate) fn answer(&mut self) -> Answer {
+        self.answer_or_end().expect("an answer")
+    }
+
+    /// Whether nothing more comes.
+    pub(crate) fn is_at_end(&mut self) -> bool {
+        self.answer_or_end().is_none()
+    }
+
+    fn answer_or_end(&mut self) -> Option<Answer> {
         loop {
             if let Some(found) = decoder::decode(&mut self.input).unwrap() {
                 let header = Header::parse(&found).unwrap();
                 let json: serde_json::Value = serde_json::from_slice(&found.header).unwrap();
                 let fields = json["extFields"].as_object().unwrap().iter();
-                return Answer {
+                return Some(Answer {
                     code: header.code,
                     remark: header.remark.as_deref().unwrap_or_default().to_owned(),
                     fields: fields.map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect(),
                     body: found.body.to_vec(),
-                };
+                });
             }
             let mut buffer = [0; 65_536];
-            let n = self.stream.read(&mut buffer).expect("an answer");
-            assert!(n > 0, "the connection ended");
+            let n = match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                read => read.expect("an answer in time"),
+            };
             self.input.extend_from_slice(&buffer[..n]);
         }
     }
@@ -301,31 +352,27 @@ impl Client {
     }
 
     pub(crate) fn put_with(&mut self, topic: &str, properties: &str, body: &[u8]) -> Answer {
-        let fields = [
-            ("a", "P"),
-            ("b", topic),
-            ("c", "TBW102"),
-            ("d", "1"),
-            ("e", "0"),
-            ("f", "0"),
-            ("i", properties),
-        ];
-        self.ask(310, &fields, body)
+        self.ask(310, &send_fields(topic, properties), body)
+    }
+
+    /// A send that may find the connection at its end.
+    pub(crate) fn try_put(&mut self, topic: &str, body: &[u8]) -> Option<Answer> {
+        self.begin(310, &send_fields(topic, ""), body).ok()?;
+        self.answer_or_end()
+    }
+
+    /// Asks for queue 0 of a topic from an offset on, and does not wait.
+    pub(crate) fn begin_pull(&mut self, topic: &str, from: u64, suspend_ms: u64) {
+        let (from, suspend) = (from.to_string(), suspend_ms.to_string());
+        let held = [("sysFlag", "6"), ("suspendTimeoutMillis", &suspend)];
+        self.begin(11, &[&pull_fields(topic, &from)[..5], &held, &[("subscription", "*")]].concat(), b"")
+            .unwrap();
     }
 
     /// Bodies in queue 0 of a topic from an offset on, as one pull gives them.
     pub(crate) fn pull(&mut self, topic: &str, from: u64) -> Vec<Vec<u8>> {
         let from = from.to_string();
-        let fields = [
-            ("consumerGroup", "G"),
-            ("topic", topic),
-            ("queueId", "0"),
-            ("queueOffset", &from),
-            ("maxMsgNums", "32"),
-            ("sysFlag", "4"),
-            ("subscription", "*"),
-        ];
-        let answer = self.ask(11, &fields, b"");
+        let answer = self.ask(11, &pull_fields(topic, &from), b"");
         assert!([0, 19].contains(&answer.code), "{answer:?}");
         let mut rest = &answer.body[..];
         let mut bodies = Vec::new();

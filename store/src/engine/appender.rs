@@ -17,6 +17,7 @@ use crate::frame::{
     HEADER_BYTES, Header, OP_HEAD_BYTES, Op, OpKind, Opening, RECORD_AT_FIRE, RECORD_AT_SCHEDULE, Wait,
     aligned,
 };
+use crate::histogram::Histogram;
 use crate::offset::{EPOCH_BYTES, Offset};
 use crate::views::Views;
 
@@ -55,6 +56,7 @@ pub struct FlushJob {
     /// `flushed` afterwards.
     pub upto: Offset,
     bytes: u64,
+    frames: u64,
 }
 
 impl FlushJob {
@@ -69,6 +71,12 @@ impl FlushJob {
 
 /// How far the views may be behind the tail, bytes: what a reopen has to replay is bounded by it too.
 const UNAPPLIED_BYTES_MAX: u64 = 256 << 20;
+
+/// Classes of how long a flush takes, microseconds.
+const FLUSH_BOUNDS_US: [u64; 11] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 1_000_000, 10_000_000];
+/// Classes of how many frames one flush makes durable.
+const BATCH_BOUNDS: [u64; 9] = [1, 2, 4, 8, 16, 64, 256, 1_024, 16_384];
 
 /// How long the engine itself waits before it asks for space again, owner milliseconds.
 const SPACE_RETRY_MS: i64 = 100;
@@ -106,6 +114,10 @@ pub struct Appender {
     full_segments: VecDeque<(Arc<dyn StreamControl>, u64)>,
     oldest_unflushed_ms: Option<i64>,
     flush_wanted: bool,
+    /// Frames appended and in no flush job yet.
+    unflushed_frames: u64,
+    flush_us: Histogram,
+    flush_frames: Histogram,
     stopped: Option<(ErrorKind, String)>,
     full: bool,
     /// Not before this owner time is space asked for again, unless a producer asks.
@@ -142,6 +154,9 @@ impl Appender {
             full_segments: VecDeque::new(),
             oldest_unflushed_ms: None,
             flush_wanted: false,
+            unflushed_frames: 0,
+            flush_us: Histogram::new(&FLUSH_BOUNDS_US),
+            flush_frames: Histogram::new(&BATCH_BOUNDS),
             stopped: None,
             full: false,
             retry_ms: i64::MIN,
@@ -208,6 +223,18 @@ impl Appender {
     #[must_use]
     pub fn unflushed_bytes(&self) -> u64 {
         self.unflushed_bytes
+    }
+
+    /// Since when something waits for a flush job, owner milliseconds.
+    #[must_use]
+    pub fn unflushed_since_ms(&self) -> Option<i64> {
+        self.oldest_unflushed_ms
+    }
+
+    /// How long flushes took, microseconds, and how many frames each made durable.
+    #[must_use]
+    pub fn flush_histograms(&self) -> (&Histogram, &Histogram) {
+        (&self.flush_us, &self.flush_frames)
     }
 
     /// How many queues a topic's producers write, `None` if it has no settings.
@@ -385,6 +412,7 @@ impl Appender {
         segment.writer.publish(len);
         let end = at.plus(len as u64);
         self.unflushed_bytes += len as u64;
+        self.unflushed_frames += 1;
         self.oldest_unflushed_ms.get_or_insert(store_ms);
         self.cursors.set_tail(end);
         Appended { at, end, store_ms }
@@ -523,11 +551,14 @@ impl Appender {
             parts.push((Arc::clone(&segment.control), segment.writer.published()));
         }
         (self.flush_wanted, self.oldest_unflushed_ms) = (false, None);
-        Some(FlushJob { parts, upto, bytes: self.unflushed_bytes })
+        let frames = std::mem::take(&mut self.unflushed_frames);
+        Some(FlushJob { parts, upto, bytes: self.unflushed_bytes, frames })
     }
 
-    /// A job was done.
-    pub(crate) fn flushed(&mut self, job: &FlushJob, now_ms: i64) {
+    /// A job was done, in so many microseconds.
+    pub(crate) fn flushed(&mut self, job: &FlushJob, now_ms: i64, took_us: u64) {
+        self.flush_us.add(took_us);
+        self.flush_frames.add(job.frames);
         self.unflushed_bytes -= job.bytes;
         self.full_segments.drain(..job.parts.len().saturating_sub(1).min(self.full_segments.len()));
         self.cursors.set_flushed(job.upto);

@@ -14,6 +14,7 @@ use crate::clock::Now;
 use crate::commitlog::{Cursors, Log};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, HEADER_BYTES, Header, OP_HEAD_BYTES, Op, RECORD_AT_FIRE, Wait, aligned};
+use crate::histogram::Histogram;
 use crate::offset::Offset;
 use crate::options::CommitRule;
 use crate::planted::{self, Bug};
@@ -29,6 +30,9 @@ const FIRE_BYTES_MAX: usize = 1 << 20;
 const PARKED_MS: i64 = 1_000;
 /// Bytes of frames applied before readers get a chance.
 const APPLY_BYTES_MAX: usize = 1 << 20;
+
+/// Classes of how late timers fire, milliseconds.
+const LATE_BOUNDS_MS: [u64; 11] = [1, 2, 5, 10, 20, 50, 100, 500, 1_000, 10_000, 60_000];
 
 /// What a step of the applier left to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,6 +64,7 @@ pub struct Applier {
     parked_until_ms: i64,
     fires: u64,
     voids: u64,
+    late_ms: Histogram,
     pub(super) upkeep: Upkeep,
 }
 
@@ -82,6 +87,7 @@ impl Applier {
             parked_until_ms: i64::MIN,
             fires: 0,
             voids: 0,
+            late_ms: Histogram::new(&LATE_BOUNDS_MS),
             upkeep,
         }
     }
@@ -106,6 +112,12 @@ impl Applier {
     #[must_use]
     pub fn fire_counts(&self) -> (u64, u64) {
         (self.fires, self.voids)
+    }
+
+    /// By how much timers fired after they were due, milliseconds, since the store was opened.
+    #[must_use]
+    pub fn late_ms(&self) -> &Histogram {
+        &self.late_ms
     }
 
     /// Moves `committed` by the store's rule.
@@ -159,6 +171,7 @@ impl Applier {
         }
         self.fires += std::mem::take(&mut effects.fired);
         self.voids += std::mem::take(&mut effects.voids);
+        effects.late_ms.drain(..).for_each(|late| self.late_ms.add(late));
         if let Some((end, stored, own)) = effects.diverged.take() {
             let text = format!("the state's digest at {end} is {own:016x}, the log says {stored:016x}");
             return Err(Error::new(ErrorKind::Corrupt, text).at(end));

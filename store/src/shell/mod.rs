@@ -404,14 +404,17 @@ impl Core {
         let _one = self.flushing.lock();
         let Some(job) = self.appender.lock().flush_job() else { return Ok(false) };
         let _span = tracing::trace_span!("flush", upto = %job.upto).entered();
+        let began = self.clock.now();
         let mut done = job.run();
         if done.is_err() && planted::is(Bug::FailedFlushRetried) {
             done = Ok(());
         }
         let mut appender = self.appender.lock();
-        let now_ms = appender.owner_ms(self.clock.now());
+        let now = self.clock.now();
+        let (now_ms, took_us) =
+            (appender.owner_ms(now), now.elapsed_ns.saturating_sub(began.elapsed_ns) / 1_000);
         match &done {
-            Ok(()) => appender.flushed(&job, now_ms),
+            Ok(()) => appender.flushed(&job, now_ms, took_us),
             Err(error) => {
                 tracing::error!(%error, "a flush failed; the store is poisoned");
                 let text = format!("a flush failed ({error}); close the store and open it again");

@@ -29,6 +29,8 @@ pub struct Effects {
     pub fired: u64,
     /// Fires that came too late.
     pub voids: u64,
+    /// By how much each timer fired after it was due, milliseconds of the owner's time.
+    pub late_ms: Vec<u64>,
     /// The log's start moved.
     pub trimmed: bool,
     /// A digest that differs from this state's: at a segment's end, stored and own.
@@ -150,6 +152,8 @@ impl Views {
             Op::Fire { due_ms, schedule, tags, at, record } => {
                 let arrival = Arrival { at: place(*at), record: arriving(*at, record)?, tags: *tags };
                 let handle = Handle { due_ms: *due_ms, schedule: *schedule };
+                let late_ms = frame.header.owner_ms.saturating_sub(*due_ms);
+                effects.late_ms.push(u64::try_from(late_ms).unwrap_or(0));
                 self.apply_fire(handle, &arrival, context, effects);
             }
             Op::Cancel { due_ms, schedule } => {

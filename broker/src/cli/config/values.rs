@@ -1,7 +1,7 @@
 //! Values as people write them: sizes, times, addresses, lists of delays.
 
 use std::{
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     str::FromStr,
 };
 
@@ -37,6 +37,19 @@ impl TryFrom<String> for Advertise {
 
     fn try_from(text: String) -> Result<Self, ConfigError> {
         text.parse()
+    }
+}
+
+/// An address and a port to listen at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(pub SocketAddr);
+
+impl FromStr for Address {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let wrong = |_| ConfigError(format!("{text:?} is no address such as 127.0.0.1:9877"));
+        text.parse().map(Self).map_err(wrong)
     }
 }
 
