@@ -15,6 +15,7 @@ pub mod clock;
 pub mod filter;
 pub mod handlers;
 mod loose;
+pub mod memory;
 pub mod names;
 pub mod net;
 mod patience;

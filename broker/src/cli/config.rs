@@ -94,10 +94,13 @@ pub struct Given {
     /// Most connections at a time, both ports together; more are closed at once [default: 10000]
     #[arg(long, env = "MAINSPRING_MAX_CONNECTIONS", hide_env = true, value_name = "N")]
     pub max_connections: Option<u32>,
+    /// Memory of what connections hold beyond 16KiB each: requests and answers under way [default: 512MiB]
+    #[arg(long, env = "MAINSPRING_MAX_CONNECTION_MEMORY", hide_env = true, value_name = "SIZE")]
+    pub max_connection_memory: Option<Size>,
 }
 
 /// Names of all settings, as the file has them.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 18] = [
     "data_dir",
     "broker_listen",
     "namesrv_listen",
@@ -115,6 +118,7 @@ pub const KEYS: [&str; 17] = [
     "near_horizon",
     "max_message_bytes",
     "max_connections",
+    "max_connection_memory",
 ];
 
 impl Given {
@@ -163,6 +167,7 @@ impl Given {
             near_horizon: self.near_horizon.or(below.near_horizon),
             max_message_bytes: self.max_message_bytes.or(below.max_message_bytes),
             max_connections: self.max_connections.or(below.max_connections),
+            max_connection_memory: self.max_connection_memory.or(below.max_connection_memory),
         }
     }
 }
@@ -259,6 +264,8 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// Most connections at a time.
     pub connections_max: u32,
+    /// Bytes that all connections may hold together.
+    pub memory_bytes_max: usize,
 }
 
 impl Config {
@@ -271,6 +278,7 @@ impl Config {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let levels = || LEVELS_S.iter().map(|s| s * 1000).collect();
         let body = given.max_message_bytes.map_or(4 << 20, |size| size.0);
+        let memory = given.max_connection_memory.map_or(512 << 20, |size| size.0);
         let config = Self {
             data_dir: given.data_dir.unwrap_or_else(|| PathBuf::from("data")),
             broker_listen: given.broker_listen.unwrap_or(loopback(10911)),
@@ -289,6 +297,7 @@ impl Config {
             near_horizon_ms: given.near_horizon.map_or(NEAR_HORIZON_MS, |time| time.0),
             message_bytes_max: usize::try_from(body).unwrap_or(usize::MAX),
             connections_max: given.max_connections.unwrap_or(10_000),
+            memory_bytes_max: usize::try_from(memory).unwrap_or(usize::MAX),
         };
         config.check()?;
         Ok(config)
@@ -315,6 +324,9 @@ impl Config {
         }
         if !(1..=1_000_000).contains(&self.connections_max) {
             return wrong("max_connections must be from 1 to 1000000");
+        }
+        if self.memory_bytes_max < 16 << 20 {
+            return wrong("max_connection_memory must be at least 16MiB, one longest request");
         }
         if self.retention_ms.is_some_and(|age| age < 1000) {
             return wrong("retention must be at least 1s, or none");
@@ -408,6 +420,7 @@ mod tests {
             near_horizon = "90s"
             max_message_bytes = 1000
             max_connections = 77
+            max_connection_memory = "32MiB"
         "#;
         for key in KEYS {
             assert!(text.contains(key), "{key}");
@@ -459,6 +472,7 @@ mod tests {
         assert!(told("retention_bytes = \"511MiB\"").contains("two times segment_bytes"));
         assert!(told("retention_bytes = \"never\"").contains("256MiB, or none"));
         assert!(told("max_connections = 0").contains("max_connections"));
+        assert!(told("max_connection_memory = \"1MiB\"").contains("at least 16MiB"));
         assert!(told("near_horizon = \"25h\"").contains("24h"));
         let environment =
             ["PATH", "MAINSPRING_DATA_DIR", "MAINSPRING_CONFIG", "MAINSPRING_BIN"].map(String::from);

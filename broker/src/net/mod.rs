@@ -1,6 +1,6 @@
-//! The sockets: [`server`] accepts, `connection` serves one, on threads that [`runtime`] starts.
+//! The sockets: [`server`] accepts, [`connection`] serves one, on threads that [`runtime`] starts.
 
-mod connection;
+pub mod connection;
 pub mod server;
 
 use std::io;
