@@ -4,6 +4,7 @@
 //! A body panics where a promise is broken, and says which. It may be given any bytes.
 
 mod bases;
+pub mod connection;
 mod frames;
 mod indexes;
 mod medium;
@@ -14,6 +15,7 @@ pub mod seeds;
 mod wheels;
 
 pub use bases::base_and_cells;
+pub use connection::connection;
 pub use frames::frame_decode;
 pub use indexes::index_open;
 pub use records::record_decode;
@@ -33,6 +35,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("recovery", recovery),
     ("wheel_vs_model", wheel_vs_model),
     ("remoting_header", remoting_header),
+    ("connection", connection),
 ];
 
 /// Writes `bytes` at `at`, as far as there is room.
