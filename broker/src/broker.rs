@@ -13,6 +13,7 @@ use mainspring::{PERM_READ, PERM_WRITE, Pending, Store, TopicConfig, Wait};
 use crate::{
     clients::{Clients, holds::Holds, resets::Resets},
     clock::Clock,
+    memory::Memory,
     names,
     remoting::{Reply, Response, codes::response},
     throttle::Throttle,
@@ -41,6 +42,8 @@ pub struct Settings {
     pub attempts_max: i32,
     /// Most connections at a time, both ports together.
     pub connections_max: u32,
+    /// Bytes that all connections may hold together, see [`crate::memory`].
+    pub memory_bytes_max: usize,
 }
 
 impl Settings {
@@ -57,6 +60,7 @@ impl Settings {
             message_bytes_max: 4 << 20,
             attempts_max: 16,
             connections_max: 1_000,
+            memory_bytes_max: 512 << 20,
         }
     }
 }
@@ -74,6 +78,8 @@ pub struct Counters {
     pub protocol_errors: AtomicU64,
     /// Connections closed because there were too many.
     pub refused_connections: AtomicU64,
+    /// Connections closed because they did not take their answers, or not finish a request, for too long.
+    pub slow_connections: AtomicU64,
     /// Requests that were held back until the store had prepared space.
     pub stalls: AtomicU64,
 }
@@ -89,6 +95,7 @@ impl Counters {
 pub(crate) struct Warnings {
     pub(crate) refused: Throttle,
     pub(crate) protocol: Throttle,
+    pub(crate) slow: Throttle,
     pub(crate) accept: Throttle,
     pub(crate) group: Throttle,
 }
@@ -105,6 +112,8 @@ pub struct Broker {
     pub resets: Resets,
     /// Which pulls wait for messages.
     pub holds: Arc<Holds>,
+    /// What all connections may hold together.
+    pub memory: Arc<Memory>,
     /// Elapsed time.
     pub clock: Arc<dyn Clock>,
     /// Things that happened.
@@ -132,6 +141,7 @@ impl Broker {
         let ids = UniqueIds::new(*settings.advertised.ip(), std::process::id(), salt);
         Arc::new(Self {
             store,
+            memory: Memory::new(settings.memory_bytes_max),
             settings,
             clients: Clients::default(),
             resets: Resets::default(),

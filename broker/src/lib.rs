@@ -18,6 +18,7 @@ pub mod filter;
 pub mod handlers;
 pub mod health;
 mod loose;
+pub mod memory;
 pub mod metrics;
 pub mod names;
 pub mod net;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mainspring_fuzz::{TARGETS, recovery};
+use mainspring_fuzz::{TARGETS, connection, recovery};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +23,9 @@ fn main() -> ExitCode {
     };
     if target == "recovery" {
         println!("{}", recovery::describe(&input));
+    }
+    if target == "connection" {
+        println!("{}", connection::describe(&input));
     }
     body(&input);
     ExitCode::SUCCESS

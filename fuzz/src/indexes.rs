@@ -105,12 +105,7 @@ fn built(rest: &[u8]) {
         *queue_offset += u64::from(if gap < 200 { 0 } else { gap });
         let name = "topic".repeat(usize::from(topic) + 1);
         let unit = Unit { physical_offset: (1 << 40) + i as u64 * 8, size: u32::from(key), tags: -1 };
-        let entry = IndexEntry {
-            topic: &name,
-            queue: u32::from(queue),
-            queue_offset: *queue_offset,
-            unit,
-        };
+        let entry = IndexEntry { topic: &name, queue: u32::from(queue), queue_offset: *queue_offset, unit };
         builder.cover(i64::from(gap));
         let key = keys[usize::from(key) % 4];
         builder.add(&entry, std::iter::once(key));

@@ -4,6 +4,7 @@
 //! A body panics where a promise is broken, and says which. It may be given any bytes.
 
 mod bases;
+pub mod connection;
 mod filters;
 mod frames;
 mod indexes;
@@ -15,6 +16,7 @@ pub mod seeds;
 mod wheels;
 
 pub use bases::base_and_cells;
+pub use connection::connection;
 pub use filters::sql_filter;
 pub use frames::frame_decode;
 pub use indexes::index_open;
@@ -35,6 +37,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("recovery", recovery),
     ("wheel_vs_model", wheel_vs_model),
     ("remoting_header", remoting_header),
+    ("connection", connection),
     ("sql_filter", sql_filter),
 ];
 

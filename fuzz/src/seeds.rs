@@ -26,7 +26,7 @@ pub fn all() -> Vec<Seed> {
     bases(&mut seeds);
     remoting(&mut seeds);
     filters(&mut seeds);
-    for (target, count) in [("recovery", 96), ("wheel_vs_model", 16)] {
+    for (target, count) in [("recovery", 96), ("wheel_vs_model", 16), ("connection", 64)] {
         for i in 0..count {
             seeds.push((target, format!("chance-{i:02}"), chance(i, 64 + usize::from(i as u8) * 6)));
         }

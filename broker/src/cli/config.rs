@@ -112,6 +112,9 @@ pub struct Given {
     /// Most connections at a time, both ports together; more are closed at once [default: 10000]
     #[arg(long, env = "MAINSPRING_MAX_CONNECTIONS", hide_env = true, value_name = "N")]
     pub max_connections: Option<u32>,
+    /// Memory of what connections hold beyond 16KiB each: requests and answers under way [default: 512MiB]
+    #[arg(long, env = "MAINSPRING_MAX_CONNECTION_MEMORY", hide_env = true, value_name = "SIZE")]
+    pub max_connection_memory: Option<Size>,
     /// After a signal, how long the broker still serves while it says that it is not ready, up to 10m [default: 0s]
     #[arg(long, env = "MAINSPRING_DRAIN_TIME", hide_env = true, value_name = "TIME")]
     pub drain_time: Option<Time>,
@@ -124,7 +127,7 @@ pub struct Given {
 }
 
 /// Names of all settings, as the file has them.
-pub const KEYS: [&str; 21] = [
+pub const KEYS: [&str; 22] = [
     "data_dir",
     "broker_listen",
     "namesrv_listen",
@@ -143,6 +146,7 @@ pub const KEYS: [&str; 21] = [
     "near_horizon",
     "max_message_bytes",
     "max_connections",
+    "max_connection_memory",
     "drain_time",
     "log_level",
     "log_format",
@@ -196,6 +200,7 @@ impl Given {
             drain_time: self.drain_time.or(below.drain_time),
             log_level: self.log_level.or(below.log_level),
             log_format: self.log_format.or(below.log_format),
+            max_connection_memory: self.max_connection_memory.or(below.max_connection_memory),
         }
     }
 }
@@ -311,6 +316,8 @@ pub struct Config {
     pub log_level: String,
     /// How lines of the log look.
     pub log_format: LogFormat,
+    /// Bytes that all connections may hold together.
+    pub memory_bytes_max: usize,
 }
 
 impl Config {
@@ -323,6 +330,7 @@ impl Config {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let levels = || LEVELS_S.iter().map(|s| s * 1000).collect();
         let body = given.max_message_bytes.map_or(4 << 20, |size| size.0);
+        let memory = given.max_connection_memory.map_or(512 << 20, |size| size.0);
         let config = Self {
             data_dir: given.data_dir.unwrap_or_else(|| PathBuf::from("data")),
             broker_listen: given.broker_listen.unwrap_or(loopback(10911)),
@@ -346,6 +354,7 @@ impl Config {
             drain_ms: given.drain_time.map_or(0, |time| time.0),
             log_level: given.log_level.unwrap_or_else(|| String::from("info")),
             log_format: given.log_format.unwrap_or_default(),
+            memory_bytes_max: usize::try_from(memory).unwrap_or(usize::MAX),
         };
         config.check()?;
         Ok(config)
@@ -373,6 +382,9 @@ impl Config {
         }
         if !(1..=1_000_000).contains(&self.connections_max) {
             return wrong("max_connections must be from 1 to 1000000");
+        }
+        if self.memory_bytes_max < 16 << 20 {
+            return wrong("max_connection_memory must be at least 16MiB, one longest request");
         }
         if self.retention_ms.is_some_and(|age| age < 1000) {
             return wrong("retention must be at least 1s, or none");
@@ -477,6 +489,7 @@ mod tests {
             drain_time = "5s"
             log_level = "warn,mainspring=debug"
             log_format = "json"
+            max_connection_memory = "32MiB"
         "#;
         for key in KEYS {
             assert!(text.contains(key), "{key}");
@@ -531,6 +544,7 @@ mod tests {
         assert!(told("retention_bytes = \"511MiB\"").contains("two times segment_bytes"));
         assert!(told("retention_bytes = \"never\"").contains("256MiB, or none"));
         assert!(told("max_connections = 0").contains("max_connections"));
+        assert!(told("max_connection_memory = \"1MiB\"").contains("at least 16MiB"));
         assert!(told("near_horizon = \"25h\"").contains("24h"));
         assert!(told("drain_time = \"11m\"").contains("drain_time"));
         assert!(told("http_listen = \"here\"").contains("127.0.0.1:9877, or none"));

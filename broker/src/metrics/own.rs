@@ -99,6 +99,10 @@ fn connections(page: &mut Page<'_>, of: &Snapshot) -> fmt::Result {
     page.counter("mainspring_connections_refused", help, count(&counters.refused_connections))?;
     let help = "Connections closed for bytes that are no protocol";
     page.counter("mainspring_protocol_errors", help, count(&counters.protocol_errors))?;
+    let help = "Connections closed for being too slow";
+    page.counter("mainspring_slow_connections", help, count(&counters.slow_connections))?;
+    let help = "Bytes that connections hold beyond what each may hold by itself";
+    page.gauge("mainspring_connection_memory_bytes", help, of.broker.memory.used() as u64)?;
     let help = "Requests whose handler panicked";
     page.counter("mainspring_panics", help, count(&counters.panics))?;
     let help = "Requests held back until the store had prepared space";

@@ -7,13 +7,16 @@
 //!
 //! - what a connection holds (requests in flight, answers not written) stays near [`IN_FLIGHT_BYTES_MAX`]: above it, no
 //!   more is read, so the client's own sends block;
+//! - what all connections hold stays near the budget of [`crate::memory`]: above it, each goes on with the little that is
+//!   its own, and a long request is read once there is room for the whole of it;
+//! - a client that does not take its answers, or not finish a request, is closed at the second look, see [`LOOK_EVERY`];
 //! - a one-way request is never answered;
 //! - a request for which the store prepares space is tried again and holds back those behind it on its connection, so
 //!   that sends keep their order; nobody else waits for it;
 //! - whatever the bytes or the handler do, only this connection ends, or not even that.
 
 use std::{
-    io,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{Arc, atomic::AtomicU64},
@@ -24,13 +27,9 @@ use std::{
 use bytes::BytesMut;
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::{mpsc, watch},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::{
@@ -40,6 +39,7 @@ use crate::{
         questions::Told,
     },
     handlers,
+    memory::{Charge, Claim, FREE_BYTES, Waiting},
     patience::Patience,
     remoting::{
         Encoding, Frame, FrameError, Header, Outbox, Reply, Request, Response,
@@ -58,7 +58,18 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// What a request in flight costs beside its frame.
 const REQUEST_OVERHEAD: usize = 512;
 /// Least and most bytes asked of the socket at a time.
-const READ_BYTES: (usize, usize) = (16 * 1024, 256 * 1024);
+const READ_BYTES: (usize, usize) = (1024, 256 * 1024);
+/// With less than this left in a buffer, a new one is made.
+const READ_BYTES_LEFT: usize = 4 * 1024;
+/// A long request claims room once so many bytes of it have come: an announcement alone takes it from nobody.
+const CLAIM_AFTER: usize = 4 * 1024;
+/// How often a connection looks whether its client keeps up. What waits to be written at one look must be written at
+/// the next, and a request that has begun must be whole: so a client that is too slow goes after one to two of these.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// The same while it holds memory that others wait for.
+const LOOK_IN_NEED: Duration = Duration::from_secs(10);
+/// While there is no room for another request, it is looked for this often.
+const ROOM_EVERY: Duration = Duration::from_millis(20);
 
 /// Why a connection ended.
 enum End {
@@ -70,35 +81,40 @@ enum End {
     Stopped,
     /// The socket failed.
     Io(io::Error),
+    /// The client does not keep up: what with.
+    Slow(&'static str),
     /// The client does not speak the protocol.
     Protocol(FrameError),
 }
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve(
+/// Serves a connection, both halves of it, until it ends or `stopping` says so.
+pub async fn serve<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     broker: Arc<Broker>,
-    stream: TcpStream,
-    peer: Peer,
-    pushes: mpsc::Receiver<Push>,
+    (reader, mut writer): (R, W),
+    (peer, pushes): (Peer, mpsc::Receiver<Push>),
     stopping: watch::Receiver<bool>,
 ) {
     let peer = Arc::new(peer);
     let _gone = Registered { broker: Arc::clone(&broker), peer: Arc::clone(&peer) };
-    let (reader, writer) = stream.into_split();
     let mut connection = Connection {
         broker: Arc::clone(&broker),
         peer: Arc::clone(&peer),
         input: BytesMut::new(),
+        buffer: 0,
         read_bytes: READ_BYTES.0,
+        claim: Claiming::Not,
         outbox: Outbox::default(),
         in_flight: FuturesUnordered::new(),
         charged: 0,
+        held: broker.memory.charge(),
         encoding: Encoding::Json,
         stalled: None,
         behind: false,
         active: Instant::now(),
+        frames: 0,
+        written: 0,
+        last_look: None,
     };
-    let mut writer = writer;
     let end = connection.run(reader, &mut writer, pushes, stopping).await;
     // Nobody reads this client's answers any more.
     peer.gone();
@@ -112,6 +128,12 @@ pub(crate) async fn serve(
         }
         End::Io(error) => tracing::debug!(%client, %error, "a connection failed"),
         End::Idle => tracing::debug!(%client, "closing a connection that has been silent for too long"),
+        End::Slow(what) => {
+            Counters::count(&broker.counters.slow_connections);
+            if let Some(unsaid) = broker.warnings.slow.pass() {
+                tracing::warn!(%client, unsaid, "closing a connection that is too slow: {what}");
+            }
+        }
         End::Closed | End::Stopped => tracing::debug!(%client, "a connection ended"),
     }
     connection.finish(writer).await;
@@ -134,15 +156,49 @@ struct Connection {
     broker: Arc<Broker>,
     peer: Arc<Peer>,
     input: BytesMut,
+    /// Bytes that `input` stands in, all in all.
+    buffer: usize,
     read_bytes: usize,
+    claim: Claiming,
     outbox: Outbox,
     in_flight: FuturesUnordered<InFlight>,
     charged: usize,
+    held: Charge,
     encoding: Encoding,
     stalled: Option<Stalled>,
     /// Something was served that may have appended, and nobody saw to it that it is applied.
     behind: bool,
     active: Instant,
+    /// Frames that have come.
+    frames: u64,
+    /// Bytes written.
+    written: u64,
+    last_look: Option<Look>,
+}
+
+/// Room for a long request that is still coming.
+enum Claiming {
+    Not,
+    Waits(Waiting),
+    Granted { _room: Claim },
+}
+
+impl Claiming {
+    /// Waits for the room; for ever where none was asked for.
+    async fn granted(&mut self) {
+        let Self::Waits(waiting) = self else { return std::future::pending().await };
+        let room = waiting.await;
+        *self = Self::Granted { _room: room };
+    }
+}
+
+/// What a client had to do when it was looked at.
+struct Look {
+    at: Instant,
+    /// Finish the request after so many.
+    half: Option<u64>,
+    /// Take what was written up to here.
+    unwritten: Option<u64>,
 }
 
 /// A request for which the store prepares space.
@@ -163,14 +219,14 @@ impl Stalled {
 }
 
 impl Connection {
-    async fn run(
+    async fn run<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         &mut self,
-        mut reader: OwnedReadHalf,
-        writer: &mut OwnedWriteHalf,
+        mut reader: R,
+        writer: &mut W,
         mut pushes: mpsc::Receiver<Push>,
         mut stopping: watch::Receiver<bool>,
     ) -> End {
-        let mut idle = pin!(sleep_until(self.active + IDLE_MAX));
+        let mut look = pin!(sleep_until(self.active + LOOK_EVERY));
         let mut stop = pin!(stopping.wait_for(|stop| *stop));
         let mut deadline = None;
         loop {
@@ -181,15 +237,17 @@ impl Connection {
             } else if self.stalled.is_none() && self.in_flight.is_empty() && self.outbox.is_empty() {
                 return End::Stopped;
             }
-            let may_read = deadline.is_none() && self.stalled.is_none() && self.load() < IN_FLIGHT_BYTES_MAX;
+            let no_room = deadline.is_none() && self.waits_for_room();
+            let may_read = deadline.is_none() && !no_room && self.may_read();
             if may_read {
                 self.make_room();
             }
+            self.held.set(self.holds());
             tokio::select! {
                 biased;
                 written = writer.write_buf(&mut self.outbox), if !self.outbox.is_empty() => match written {
                     Ok(0) => return End::Closed,
-                    Ok(_) => self.active = Instant::now(),
+                    Ok(n) => self.wrote(n),
                     Err(error) => return End::Io(error),
                 },
                 // Once the answers have left, while the client reads them, or where it does not.
@@ -202,23 +260,25 @@ impl Connection {
                         return End::Protocol(error);
                     }
                 }
-                Some(push) = pushes.recv() => {
+                Some(push) = pushes.recv(), if self.outbox.len() < IN_FLIGHT_BYTES_MAX => {
                     self.outbox.push_request(self.encoding, push.opaque, push.one_way, push.request);
                 }
+                () = self.claim.granted() => look.as_mut().reset(Instant::now() + LOOK_IN_NEED),
                 read = reader.read_buf(&mut self.input), if may_read => match read {
                     Ok(0) => return End::Closed,
                     Ok(n) => self.received(n),
                     Err(error) => return End::Io(error),
                 },
+                () = async { sleep(ROOM_EVERY).await }, if no_room => {}
                 _ = &mut stop, if deadline.is_none() => {
                     let at = Instant::now() + LAST_WORDS;
                     deadline = Some(at);
-                    idle.as_mut().reset(at);
+                    look.as_mut().reset(at);
                 }
-                () = &mut idle => match deadline {
-                    Some(_) => return End::Stopped,
-                    None if self.active.elapsed() >= IDLE_MAX => return End::Idle,
-                    None => idle.as_mut().reset(self.active + IDLE_MAX),
+                () = &mut look => match (deadline, self.look()) {
+                    (Some(_), _) => return End::Stopped,
+                    (None, Some(end)) => return end,
+                    (None, None) => look.as_mut().reset(self.next_look()),
                 },
             }
         }
@@ -234,12 +294,48 @@ impl Connection {
         self.charged + self.outbox.len()
     }
 
+    /// Bytes held by requests and answers under way.
+    fn busy(&self) -> usize {
+        self.charged + self.outbox.owned() + self.stalled.as_ref().map_or(0, |stalled| stalled.frame.len())
+    }
+
+    /// Bytes held, but for what is claimed.
+    fn holds(&self) -> usize {
+        let coming = if matches!(self.claim, Claiming::Granted { .. }) { 0 } else { self.buffer };
+        self.busy() + coming
+    }
+
+    /// Whether another request may be served: above the budget, only while this connection holds next to nothing.
+    fn may_serve(&self) -> bool {
+        self.stalled.is_none()
+            && self.load() < IN_FLIGHT_BYTES_MAX
+            && (self.busy() < FREE_BYTES || self.broker.memory.has_room())
+    }
+
+    /// Whether a whole request has come that nothing but the budget holds back.
+    fn waits_for_room(&self) -> bool {
+        self.stalled.is_none()
+            && self.load() < IN_FLIGHT_BYTES_MAX
+            && frame::announced(&self.input).is_some_and(|bytes| bytes <= self.input.len())
+    }
+
+    fn may_read(&self) -> bool {
+        self.stalled.is_none()
+            && self.load() < IN_FLIGHT_BYTES_MAX
+            && !matches!(self.claim, Claiming::Waits(_))
+    }
+
     /// Makes room to read into: no more ahead than has already come, however long a frame claims to be.
     fn make_room(&mut self) {
+        if self.buffer > READ_BYTES.0 && !self.broker.memory.has_room() {
+            self.read_bytes = READ_BYTES.0;
+        }
         let missing = frame::missing(&self.input).min(self.input.len());
         let wanted = missing.max(self.read_bytes);
-        if self.input.capacity() - self.input.len() < READ_BYTES.0 / 4 || missing > self.read_bytes {
+        let left = self.input.capacity() - self.input.len();
+        if left < READ_BYTES_LEFT.min(self.read_bytes / 4) || missing > self.read_bytes {
             self.input.reserve(wanted);
+            self.buffer = self.input.capacity();
         }
     }
 
@@ -250,15 +346,78 @@ impl Connection {
         }
     }
 
-    /// Serves all whole frames that have come, as far as the load allows.
+    fn wrote(&mut self, n: usize) {
+        self.active = Instant::now();
+        self.written += n as u64;
+    }
+
+    /// Serves all whole frames that have come, as far as the load allows, and claims room for the rest of a long one.
     fn take_frames(&mut self) -> Result<(), FrameError> {
-        while self.stalled.is_none()
-            && self.load() < IN_FLIGHT_BYTES_MAX
+        while self.may_serve()
             && let Some(frame) = frame::decode(&mut self.input)?
         {
+            self.frames += 1;
             self.serve_frame(&frame, None)?;
+            if !matches!(self.claim, Claiming::Not) {
+                // The long request is done with, and so is the long buffer.
+                self.input = BytesMut::from(&self.input[..]);
+                self.buffer = self.input.len();
+                self.claim = Claiming::Not;
+            }
+        }
+        let coming = frame::announced(&self.input).filter(|bytes| *bytes > FREE_BYTES.max(self.input.len()));
+        if let Some(bytes) = coming
+            && self.input.len() >= CLAIM_AFTER
+            && matches!(self.claim, Claiming::Not)
+        {
+            self.claim = Claiming::Waits(self.broker.memory.claim(bytes));
         }
         Ok(())
+    }
+
+    /// Whether the client keeps up; what ends the connection if not. Gives back buffers that nobody needs.
+    fn look(&mut self) -> Option<End> {
+        let now = Instant::now();
+        if matches!(self.claim, Claiming::Waits(_)) {
+            // It may not go on, so it is not silent.
+            self.active = now;
+        }
+        let half = !self.input.is_empty() && self.may_read() && !self.waits_for_room();
+        let seen = Look {
+            at: now,
+            half: half.then_some(self.frames),
+            unwritten: (!self.outbox.is_empty()).then(|| self.written + self.outbox.len() as u64),
+        };
+        let last = self.last_look.take();
+        let unread = last.as_ref().is_some_and(|last| last.unwritten.is_some_and(|end| self.written < end));
+        let unfinished = last.as_ref().is_some_and(|last| last.half.is_some() && last.half == seen.half);
+        let begun = last.filter(|_| unread || unfinished).unwrap_or(seen);
+        let in_need = self.holds_much() && self.broker.memory.waiting() > 0;
+        if now - begun.at >= if in_need { LOOK_IN_NEED } else { LOOK_EVERY } {
+            let what =
+                if unread { "it does not take its answers" } else { "a request does not come to its end" };
+            return Some(End::Slow(what));
+        }
+        self.last_look = Some(begun);
+        if now - self.active >= IDLE_MAX {
+            return Some(End::Idle);
+        }
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+            (self.buffer, self.read_bytes) = (0, READ_BYTES.0);
+        }
+        self.outbox.shrink();
+        None
+    }
+
+    /// Whether it holds memory that others could have.
+    fn holds_much(&self) -> bool {
+        matches!(self.claim, Claiming::Granted { .. }) || self.holds() > FREE_BYTES
+    }
+
+    fn next_look(&self) -> Instant {
+        let pause = if self.holds_much() { LOOK_IN_NEED } else { LOOK_EVERY };
+        (Instant::now() + pause).min(self.active + IDLE_MAX)
     }
 
     fn try_stalled(&mut self) -> Result<(), FrameError> {
@@ -329,9 +488,9 @@ impl Connection {
     }
 
     /// Writes what is ready, and lets requests that are under way end without an answer.
-    async fn finish(mut self, mut writer: OwnedWriteHalf) {
+    async fn finish<W: AsyncWrite + Unpin>(mut self, mut writer: W) {
         self.catch_up();
-        let mut in_flight = std::mem::take(&mut self.in_flight);
+        let mut in_flight = mem::take(&mut self.in_flight);
         if !in_flight.is_empty() {
             let store = self.broker.store.clone();
             tokio::spawn(timeout(LAST_WORDS, async move {

@@ -1,7 +1,7 @@
-//! The sockets: [`server`] accepts, `connection` serves one, on threads that [`runtime`] starts; [`http`] is for those
+//! The sockets: [`server`] accepts, [`connection`] serves one, on threads that [`runtime`] starts; [`http`] is for those
 //! who watch.
 
-mod connection;
+pub mod connection;
 pub mod http;
 pub mod server;
 

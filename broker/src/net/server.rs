@@ -195,8 +195,9 @@ async fn accept(gate: Arc<Gate>, listener: TcpListener, port: Port) {
             continue;
         }
         let id = gate.next_id.fetch_add(1, Ordering::Relaxed);
-        let (peer, pushes) = Peer::new(id, address, port);
-        let served = connection::serve(Arc::clone(&gate.broker), stream, peer, pushes, gate.stopping.clone());
+        let peer = Peer::new(id, address, port);
+        let (broker, stopping) = (Arc::clone(&gate.broker), gate.stopping.clone());
+        let served = connection::serve(broker, stream.into_split(), peer, stopping);
         let held = (place, gate.alive.clone(), Open::count(&gate.broker));
         tokio::spawn(async move {
             served.await;

@@ -90,9 +90,9 @@ pub enum Body {
     /// None.
     #[default]
     Empty,
-    /// One piece.
+    /// One piece, made for this answer.
     Whole(Bytes),
-    /// Several pieces that follow each other on the wire.
+    /// Pieces of the log that follow each other on the wire.
     Slices(Vec<Bytes>),
 }
 

@@ -111,12 +111,17 @@ pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
     Ok(Some(Frame { encoding, header, body: whole }))
 }
 
+/// How many bytes the buffer's first frame says that it has, its length word included, within what is allowed.
+#[must_use]
+pub fn announced(buffer: &[u8]) -> Option<usize> {
+    let total = i32::from_be_bytes(*buffer.first_chunk()?);
+    Some(4 + usize::try_from(total).unwrap_or(0).min(FRAME_BYTES_MAX))
+}
+
 /// How many bytes the buffer lacks until its first frame is complete; 0 where that cannot be told yet.
 #[must_use]
 pub fn missing(buffer: &[u8]) -> usize {
-    let Some(head) = buffer.first_chunk::<4>() else { return 0 };
-    let total = usize::try_from(i32::from_be_bytes(*head)).unwrap_or(0).min(FRAME_BYTES_MAX);
-    (total + 4).saturating_sub(buffer.len())
+    announced(buffer).map_or(0, |whole| whole.saturating_sub(buffer.len()))
 }
 
 #[cfg(test)]

@@ -21,9 +21,19 @@ const COPY_BELOW: usize = 512;
 /// A queue of bytes to write to one connection; a [`Buf`] for vectored writes.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    ready: VecDeque<Bytes>,
+    ready: VecDeque<Piece>,
     tail: BytesMut,
     len: usize,
+    /// Bytes of `ready` that are memory of our own.
+    owned: usize,
+}
+
+/// A part of what waits to be written.
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// Memory of our own that goes when this does; none for a slice of the log.
+    owned: usize,
 }
 
 /// What stands in a header besides fields.
@@ -46,6 +56,19 @@ impl Outbox {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Bytes of memory that are held until they are written; slices of the log are none, for they are there anyway.
+    #[must_use]
+    pub fn owned(&self) -> usize {
+        self.owned + self.tail.len()
+    }
+
+    /// Gives back memory that nothing stands in.
+    pub fn shrink(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
     }
 
     /// Adds the answer to request `opaque`.
@@ -82,25 +105,30 @@ impl Outbox {
         self.len += self.tail.len() - start;
         match body {
             Body::Empty => {}
-            Body::Whole(piece) => self.push_piece(piece),
-            Body::Slices(pieces) => pieces.into_iter().for_each(|piece| self.push_piece(piece)),
+            Body::Whole(piece) => {
+                let owned = piece.len();
+                self.push_piece(piece, owned);
+            }
+            Body::Slices(pieces) => pieces.into_iter().for_each(|piece| self.push_piece(piece, 0)),
         }
     }
 
-    fn push_piece(&mut self, piece: Bytes) {
+    fn push_piece(&mut self, piece: Bytes, owned: usize) {
         self.len += piece.len();
         if piece.len() < COPY_BELOW {
             self.tail.extend_from_slice(&piece);
         } else {
-            self.flush_tail();
-            self.ready.push_back(piece);
+            if !self.tail.is_empty() {
+                let bytes = self.tail.split().freeze();
+                self.push_ready(Piece { owned: bytes.len(), bytes });
+            }
+            self.push_ready(Piece { bytes: piece, owned });
         }
     }
 
-    fn flush_tail(&mut self) {
-        if !self.tail.is_empty() {
-            self.ready.push_back(self.tail.split().freeze());
-        }
+    fn push_ready(&mut self, piece: Piece) {
+        self.owned += piece.owned;
+        self.ready.push_back(piece);
     }
 }
 
@@ -110,13 +138,15 @@ impl Buf for Outbox {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.ready.front().map_or(&self.tail[..], |piece| &piece[..])
+        self.ready.front().map_or(&self.tail[..], |piece| &piece.bytes[..])
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut n = 0;
         let tail = (!self.tail.is_empty()).then_some(&self.tail[..]);
-        for (slot, piece) in slices.iter_mut().zip(self.ready.iter().map(|piece| &piece[..]).chain(tail)) {
+        for (slot, piece) in
+            slices.iter_mut().zip(self.ready.iter().map(|piece| &piece.bytes[..]).chain(tail))
+        {
             *slot = IoSlice::new(piece);
             n += 1;
         }
@@ -127,11 +157,12 @@ impl Buf for Outbox {
         assert!(count <= self.len, "advance by {count} of {}", self.len);
         self.len -= count;
         while let Some(front) = self.ready.front_mut() {
-            if count < front.len() {
-                front.advance(count);
+            if count < front.bytes.len() {
+                front.bytes.advance(count);
                 return;
             }
-            count -= front.len();
+            count -= front.bytes.len();
+            self.owned -= front.owned;
             self.ready.pop_front();
         }
         self.tail.advance(count);
@@ -285,6 +316,20 @@ mod tests {
                 r#""serializeTypeCurrentRPC":"JSON","version":479}"#
             )
         );
+    }
+
+    #[test]
+    fn slices_of_the_log_cost_no_memory_of_their_own() {
+        let mut outbox = Outbox::default();
+        let mut response = Response::ok();
+        response.body = Body::Slices(vec![Bytes::from(vec![1; 5_000])]);
+        outbox.push_response(Encoding::Json, 0, response);
+        assert!((100..500).contains(&outbox.owned()), "{}", outbox.owned());
+        outbox.push_response(Encoding::Json, 1, Response::ok().with_body(vec![7u8; 2_000]));
+        assert!((2_200..3_000).contains(&outbox.owned()), "{}", outbox.owned());
+        outbox.advance(outbox.len());
+        outbox.shrink();
+        assert_eq!(outbox.owned(), 0);
     }
 
     #[test]

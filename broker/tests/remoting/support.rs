@@ -25,6 +25,31 @@ pub(crate) fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
+/// What connections may do to a broker.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    connections_max: u32,
+    memory_bytes_max: usize,
+}
+
+const LIMITS: Limits = Limits { connections_max: 1_000, memory_bytes_max: 64 << 20 };
+
+fn options(slow: bool, levels_ms: Option<Vec<u64>>) -> Options {
+    Options {
+        // Committed when appended, answers come at once; when flushed, later.
+        commit: if slow { CommitRule::Flushed } else { CommitRule::Appended },
+        segment_bytes: 64 << 20,
+        reserve_bytes: 16 << 20,
+        fire_reserve_bytes: 0,
+        level_delays_ms: levels_ms.unwrap_or(vec![100, 200, 300, 400, 500]),
+        ..Options::default()
+    }
+}
+
+fn in_memory(options: Options) -> mainspring::Result<Store> {
+    Store::open_on(Arc::new(MemoryBackend::new()), Arc::new(SystemClock), options)
+}
+
 pub(crate) struct Running {
     pub(crate) broker: Arc<Broker>,
     pub(crate) broker_at: SocketAddr,
@@ -48,17 +73,13 @@ impl Running {
         broker: SocketAddr,
         names: SocketAddr,
     ) -> Self {
-        let options = Options {
-            // Committed when appended, answers come at once; when flushed, later.
-            commit: if slow { CommitRule::Flushed } else { CommitRule::Appended },
-            segment_bytes: 64 << 20,
-            reserve_bytes: 16 << 20,
-            fire_reserve_bytes: 0,
-            level_delays_ms: levels_ms.unwrap_or(vec![100, 200, 300, 400, 500]),
-            ..Options::default()
-        };
-        let open = |options| Store::open_on(Arc::new(MemoryBackend::new()), Arc::new(SystemClock), options);
-        Self::over(options, broker, names, open).await
+        Self::over(options(slow, levels_ms), broker, names, in_memory).await
+    }
+
+    /// A broker whose connections may hold so many bytes together.
+    pub(crate) async fn tight(memory_bytes_max: usize) -> Self {
+        let limits = Limits { memory_bytes_max, ..LIMITS };
+        Self::within(limits, options(false, None), [any_port(), any_port()], in_memory).await
     }
 
     /// A broker over the store that `open` gives.
@@ -66,6 +87,15 @@ impl Running {
         options: Options,
         broker: SocketAddr,
         names: SocketAddr,
+        open: impl FnOnce(Options) -> mainspring::Result<Store>,
+    ) -> Self {
+        Self::within(LIMITS, options, [broker, names], open).await
+    }
+
+    async fn within(
+        limits: Limits,
+        options: Options,
+        [broker, names]: [SocketAddr; 2],
         open: impl FnOnce(Options) -> mainspring::Result<Store>,
     ) -> Self {
         let listeners = Listeners::bind(broker, names).await.unwrap();
@@ -81,7 +111,11 @@ impl Running {
             ..options
         });
         let store = store.unwrap();
-        let settings = Settings::new(advertised);
+        let settings = Settings {
+            connections_max: limits.connections_max,
+            memory_bytes_max: limits.memory_bytes_max,
+            ..Settings::new(advertised)
+        };
         let broker = Broker::new(store, holds, Arc::new(RuntimeClock::start()), settings);
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(server::run(Arc::clone(&broker), listeners, async move {

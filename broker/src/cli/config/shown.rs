@@ -93,6 +93,7 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         json!(time(config.near_horizon_ms)),
         json!(size(config.message_bytes_max as u64)),
         json!(config.connections_max),
+        json!(size(config.memory_bytes_max as u64)),
         json!(time(config.drain_ms)),
         json!(config.log_level),
         json!(match config.log_format {
