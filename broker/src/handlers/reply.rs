@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mainspring::record::properties::{get, put};
+use mainspring::record::properties::{VALUE_END, get, put};
 
 use crate::{
     broker::Broker,
@@ -85,6 +85,10 @@ fn push(broker: &Broker, peer: &Peer, request: &Request<'_>) -> Result<(Contact,
     })?;
     let now_ms = broker.store.now_ms();
     let mut properties = given.as_bytes().to_vec();
+    // Java 4.9 leaves the last separator out.
+    if properties.last() != Some(&VALUE_END) {
+        properties.push(VALUE_END);
+    }
     put(&mut properties, PUSH_REPLY_TIME, &now_ms.to_string());
     let properties = String::from_utf8(properties)
         .map_err(|_| Response::refuse(response::MESSAGE_ILLEGAL, "the properties are not UTF-8"))?;

@@ -255,7 +255,8 @@ async fn a_reply_goes_to_the_requester_and_into_the_log() {
         ("sysFlag", "0"),
         ("bornTimestamp", "1795321267159"),
         ("flag", "0"),
-        ("properties", REPLY),
+        // Java 4.9 leaves the last separator out.
+        ("properties", &REPLY[..REPLY.len() - 1]),
     ];
     for (code, fields, place) in [(325, &fields[..], 0), (324, &long[..], 1)] {
         let opaque = replier.send(code, fields, b"the reply").await;

@@ -1,5 +1,6 @@
 """The cases of the C++ client. `cases.py --list` names them, `cases.py NAME` runs one in this process."""
 
+import json
 import os
 import sys
 import threading
@@ -221,6 +222,55 @@ def share_until(spread, expected, what, limit_s=15):
             return
         check(time.monotonic() < deadline, f"shares {what}: {shares}, expected {expected}")
         time.sleep(0.5)
+
+
+@case
+def push_broadcast():
+    """Every member of the group gets everything, and what one fails does not come again."""
+    topic, group = fresh("broadcast"), fresh("g")
+    sender = producer()
+    send(sender, topic, ["first"])
+    members = [
+        Consumer(group, topic, listener=lambda _got: LATER, model=client.MessageModel.BROADCASTING) for _ in range(2)]
+    # A broadcast consumer of this client begins at the end of each queue, wherever that is when it first pulls.
+    deadline = time.monotonic() + 40
+    while not all(len({got.queue for got in member.inbox.all()}) == 4 for member in members):
+        check(time.monotonic() < deadline, "a member does not get all queues")
+        send(sender, topic, numbered(fresh("warm"), 4))
+        time.sleep(0.5)
+    bodies = numbered("all", 30)
+    send(sender, topic, bodies)
+    for member in members:
+        member.inbox.wait_each(bodies)
+    time.sleep(3)
+    for member in members:
+        counts = [member.inbox.bodies().count(body) for body in bodies]
+        check_same(counts, [1] * len(bodies), "deliveries")
+
+
+@case
+def running_info():
+    """The client answers what the broker asks it for an administrator: 307."""
+    topic, group = fresh("info"), fresh("g")
+    send(producer(), topic, ["first"])
+    consumer = Consumer(group, topic)
+    consumer.inbox.wait(1)
+    member = json.loads(ask_broker(38, {"consumerGroup": group}, topic))["consumerIdList"][0]
+    asked = {"consumerGroup": group, "clientId": member, "jstackEnable": "false"}
+    info = ask_broker(307, asked, topic)
+    check(topic in info and "subscriptionSet" in info, f"no running info: {info[:200]}")
+
+
+@case
+def reset_while_consuming():
+    """An administrator sets the group back to the begin while its member is online: it gets all again."""
+    topic, group = fresh("reset"), fresh("g")
+    bodies = numbered("again", 40)
+    send(producer(), topic, bodies)
+    consumer = Consumer(group, topic)
+    consumer.inbox.wait_exactly(bodies, quiet_s=2)
+    ask_broker(222, {"topic": topic, "group": group, "timestamp": "0", "isForce": "true"}, topic)
+    consumer.inbox.wait_exactly(bodies + bodies, quiet_s=2)
 
 
 @case

@@ -37,6 +37,7 @@ public final class Main {
         Consuming.register();
         Failing.register();
         Finding.register();
+        Talking.register();
         if (args.length == 1 && args[0].equals("--list")) {
             CASES.keySet().forEach(System.out::println);
             exit(0);
