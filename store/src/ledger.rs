@@ -2,8 +2,8 @@
 //!
 //! Nothing here holds the views' lock for more than 1,024 timers at a time: those whose record is in the log are walked
 //! in log order, the others through the directories of their buckets, which are read outside of the lock. So a page or
-//! a forecast costs a look at every pending timer (some 0.3 us each, on the caller's thread), and holds nobody up. What
-//! it tells was true of each timer at some moment meanwhile.
+//! a forecast costs a look at every pending timer, half a microsecond each on the caller's thread, and holds nobody up.
+//! What it tells was true of each timer at some moment meanwhile.
 
 use std::collections::BTreeMap;
 

@@ -409,6 +409,20 @@ mod tests {
     }
 
     #[test]
+    fn the_page_has_every_tool_and_every_code_of_ours() {
+        use crate::remoting::codes::request as codes;
+        let page = include_str!("../../../docs/tools.md");
+        for command in Cli::command().get_subcommands().map(clap::Command::get_name) {
+            assert!(command == "serve" || page.contains(&format!("`{command}")), "{command}");
+        }
+        let last = codes::GROUP_PROGRESS;
+        for code in codes::PRIVATE + 1..=last {
+            assert!(page.contains(&format!("\n| {code} | ")), "{code}");
+        }
+        assert!(!page.contains(&format!("\n| {} | ", last + 1)));
+    }
+
+    #[test]
     fn the_greeting_says_where_and_what() {
         let config = Config::new(Given::default()).unwrap();
         let text = greeting(&config, (config.broker_listen, config.namesrv_listen, config.http_listen));
