@@ -107,6 +107,9 @@ fn commit_one(client: &mut Client) {
     }
 }
 
+/// Name, labels, value.
+type Expected<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
 #[test]
 fn a_scrape_equals_what_was_sent() {
     let dir = tempdir().unwrap();
@@ -134,7 +137,7 @@ fn a_scrape_equals_what_was_sent() {
     let normal = [("topic", "T"), ("message_type", "normal")];
     let delay = [("topic", "T"), ("message_type", "delay")];
     let group = [("consumer_group", "G"), ("topic", "T"), ("is_retry", "false")];
-    let exact: [(&str, &[(&str, &str)], f64); 27] = [
+    let exact: [Expected<'_>; 27] = [
         ("mainspring_serving", &all, 1.0),
         ("rocketmq_messages_in_total", &normal, 3.0),
         ("rocketmq_messages_in_total", &delay, 2.0),
