@@ -10,7 +10,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use mainspring::{
-    Ack, Draft, PERM_WRITE, Result as StoreResult, Scheduled, TopicConfig, Wait,
+    Ack, Draft, Once, OnceDraft, PERM_WRITE, Result as StoreResult, Scheduled, TopicConfig, Wait,
     record::{
         Batch, MessageId,
         layout::{
@@ -27,7 +27,7 @@ use crate::{
     clients::peer::Peer,
     handlers::{
         offsets,
-        outgoing::{self, Due, Keys, Prepared},
+        outgoing::{self, Due, Keys, Prepared, STORE_ONCE, StoreOnce},
         recall, topics,
     },
     names,
@@ -41,6 +41,8 @@ use crate::{
 
 /// System flag bits that a producer decides: compression and many tags. The others say how a record is laid out.
 const SYS_FLAG_KEPT: i32 = COMPRESSED | MULTI_TAGS | COMPRESSION_MASK;
+/// The attribute of a topic whose messages are stored once each, by the unique keys of their producers.
+const TOPIC_STORES_ONCE: &str = "store.once";
 /// Most messages in one batch.
 const BATCH_MESSAGES_MAX: usize = 16_384;
 
@@ -279,7 +281,32 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
         reconsume_times: send.reconsume_times,
         prepared_transaction_offset: 0,
     };
+    let keys = once_keys(send, config)?;
     match &send.content {
+        Content::One { flag, body, prepared } if !keys.is_empty() => {
+            let draft = draft(*flag, &body[..], &prepared.text);
+            let due_ms = match prepared.due {
+                Due::Now => None,
+                Due::Level(level) => Some(broker.store.level_due_ms(level)),
+                Due::At(at) => Some(at),
+            };
+            let messages = [OnceDraft { draft, due_ms, key: keys[0] }];
+            let kind = match due_ms {
+                Some(_) => Kind::Delay,
+                None if prepared.ordered => Kind::Fifo,
+                None => Kind::Normal,
+            };
+            let pending = store_once(broker, send, kind, &messages)?;
+            Ok(answer(broker, pending, send.transaction_id.take(), once_acks))
+        }
+        Content::Many(messages) if !keys.is_empty() => {
+            let drafts =
+                messages.iter().map(|(flag, body, prepared)| draft(*flag, &body[..], &prepared.text));
+            let messages = drafts.zip(&keys).map(|(draft, key)| OnceDraft { draft, due_ms: None, key: *key });
+            let messages: Vec<_> = messages.collect();
+            let pending = store_once(broker, send, Kind::Normal, &messages)?;
+            Ok(answer(broker, pending, send.transaction_id.take(), once_acks))
+        }
         Content::One { flag, body, prepared } => {
             let draft = draft(*flag, &body[..], &prepared.text);
             let wait = wait(broker, prepared.wait);
@@ -311,6 +338,53 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
             Ok(answer(broker, pending, send.transaction_id.take(), many_acks))
         }
     }
+}
+
+/// Keys of the messages, where some are to be stored once; else none. A copy of a failed message has all properties of
+/// the message and is another one.
+fn once_keys<'a>(
+    send: &'a Send,
+    config: &TopicConfig,
+) -> std::result::Result<Vec<Option<&'a str>>, Response> {
+    let by_topic = config.attributes.get(TOPIC_STORES_ONCE).is_some_and(|value| value == "true");
+    let all: Vec<(&Prepared, Option<&str>)> = match &send.content {
+        Content::One { prepared, .. } if by_topic || prepared.once != StoreOnce::Unasked => {
+            vec![(prepared, send.transaction_id.as_deref())]
+        }
+        Content::Many(messages)
+            if by_topic || messages.iter().any(|(_, _, prepared)| prepared.once != StoreOnce::Unasked) =>
+        {
+            messages.iter().map(|(_, _, prepared)| (prepared, prepared.unique_key.as_deref())).collect()
+        }
+        _ => return Ok(Vec::new()),
+    };
+    if names::is_of_failures(&send.topic) {
+        return Ok(Vec::new());
+    }
+    let key = |(prepared, unique): (&'a Prepared, Option<&'a str>)| match &prepared.once {
+        StoreOnce::Key(key) => Ok(Some(key.as_str())),
+        StoreOnce::UniqueKey if !prepared.key_given => {
+            let text = format!("the message asks by {STORE_ONCE} to be stored once and has no unique key");
+            Err(Response::refuse(response::MESSAGE_ILLEGAL, text))
+        }
+        StoreOnce::UniqueKey => Ok(unique),
+        StoreOnce::Unasked => Ok(unique.filter(|_| by_topic && prepared.key_given)),
+    };
+    all.into_iter().map(key).collect()
+}
+
+fn store_once(
+    broker: &Broker,
+    send: &Send,
+    kind: Kind,
+    messages: &[OnceDraft<'_>],
+) -> mainspring::Result<mainspring::Pending<Vec<Once>>> {
+    let pending = broker.store.store_once(messages)?;
+    // Only repeats of what is committed are known at once.
+    if pending.peek().is_none() {
+        count(broker, send, kind, messages.iter().map(|message| message.draft.body.len()));
+    }
+    Ok(pending)
 }
 
 /// Counts what stands in the log now.
@@ -388,6 +462,16 @@ fn many_acks(broker: &Broker, acks: Vec<Ack>) -> Response {
     let host = broker.settings.advertised;
     let ids: Vec<String> = acks.iter().map(|ack| MessageId::new(host, ack.offset.0).to_string()).collect();
     let (queue, queue_offset) = acks.first().map_or((0, 0), |ack| (ack.queue, ack.queue_offset));
+    placed(Value::Text(ids.join(",")), queue, queue_offset)
+}
+
+/// The same for the first send and for repeats, also where that was one timer.
+fn once_acks(broker: &Broker, all: Vec<Once>) -> Response {
+    let host = broker.settings.advertised;
+    let id = |once: &Once| MessageId::new(host, once.stored.offset().0).to_string();
+    let ids: Vec<String> = all.iter().map(id).collect();
+    let first = all.first().map(|once| (once.stored.queue(), once.stored.queue_offset().unwrap_or(0)));
+    let (queue, queue_offset) = first.unwrap_or_default();
     placed(Value::Text(ids.join(",")), queue, queue_offset)
 }
 
