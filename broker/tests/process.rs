@@ -8,6 +8,8 @@
 
 #[path = "process/full_disk.rs"]
 mod full_disk;
+#[path = "process/idle.rs"]
+mod idle;
 #[path = "process/rest.rs"]
 mod rest;
 #[path = "process/run.rs"]

@@ -356,7 +356,7 @@ mod tests {
     use super::*;
     use crate::clients::peer::{Port, Push};
 
-    fn peer(id: u64) -> (Arc<Peer>, Receiver<Push>) {
+    fn peer(id: u64) -> (Arc<Peer>, Receiver<Box<Push>>) {
         let (peer, queue) = Peer::new(id, "127.0.0.1:1".parse().unwrap(), Port::Broker);
         (Arc::new(peer), queue)
     }
@@ -369,7 +369,7 @@ mod tests {
         Heartbeat::parse(text.as_bytes()).unwrap()
     }
 
-    fn told(queue: &mut Receiver<Push>) -> usize {
+    fn told(queue: &mut Receiver<Box<Push>>) -> usize {
         std::iter::from_fn(|| queue.try_recv().ok()).count()
     }
 

@@ -47,7 +47,8 @@ pub struct Peer {
     pub port: Port,
     /// Whether the log has its warning about this client.
     warned: AtomicBool,
-    pushes: mpsc::Sender<Push>,
+    // Boxed: a channel has places for many beforehand, in every connection.
+    pushes: mpsc::Sender<Box<Push>>,
     opaque: AtomicI32,
     /// Fingerprint of the last heartbeat that named its subscriptions; 0 before the first.
     fingerprint: AtomicI64,
@@ -57,7 +58,7 @@ pub struct Peer {
 impl Peer {
     /// A client and the queue of requests to it, which the connection drains.
     #[must_use]
-    pub fn new(id: u64, address: SocketAddr, port: Port) -> (Self, mpsc::Receiver<Push>) {
+    pub fn new(id: u64, address: SocketAddr, port: Port) -> (Self, mpsc::Receiver<Box<Push>>) {
         let (pushes, queue) = mpsc::channel(PUSHES_MAX);
         let peer = Self {
             id,
@@ -80,7 +81,7 @@ impl Peer {
     /// Queues a one-way request; false if the client is gone or does not read.
     pub fn push(&self, request: Response) -> bool {
         let opaque = self.opaque.fetch_add(1, Ordering::Relaxed);
-        self.pushes.try_send(Push { opaque, one_way: true, request }).is_ok()
+        self.pushes.try_send(Box::new(Push { opaque, one_way: true, request })).is_ok()
     }
 
     /// Sends a request and waits for the client's answer, whatever its code.
@@ -95,7 +96,8 @@ impl Peer {
     pub async fn ask(&self, request: Response, limit: Duration) -> Result<Told, Unanswered> {
         let opaque = self.opaque.fetch_add(1, Ordering::Relaxed);
         let question = self.questions.open(opaque)?;
-        self.pushes.try_send(Push { opaque, one_way: false, request }).map_err(|refused| match refused {
+        let push = Box::new(Push { opaque, one_way: false, request });
+        self.pushes.try_send(push).map_err(|refused| match refused {
             TrySendError::Full(_) => Unanswered::Busy,
             TrySendError::Closed(_) => Unanswered::Gone,
         })?;

@@ -91,7 +91,7 @@ enum End {
 pub async fn serve<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     broker: Arc<Broker>,
     (reader, mut writer): (R, W),
-    (peer, pushes): (Peer, mpsc::Receiver<Push>),
+    (peer, pushes): (Peer, mpsc::Receiver<Box<Push>>),
     stopping: watch::Receiver<bool>,
 ) {
     let peer = Arc::new(peer);
@@ -223,7 +223,7 @@ impl Connection {
         &mut self,
         mut reader: R,
         writer: &mut W,
-        mut pushes: mpsc::Receiver<Push>,
+        mut pushes: mpsc::Receiver<Box<Push>>,
         mut stopping: watch::Receiver<bool>,
     ) -> End {
         let mut look = pin!(sleep_until(self.active + LOOK_EVERY));

@@ -197,10 +197,10 @@ async fn accept(gate: Arc<Gate>, listener: TcpListener, port: Port) {
         let id = gate.next_id.fetch_add(1, Ordering::Relaxed);
         let peer = Peer::new(id, address, port);
         let (broker, stopping) = (Arc::clone(&gate.broker), gate.stopping.clone());
-        let served = connection::serve(broker, stream.into_split(), peer, stopping);
         let held = (place, gate.alive.clone(), Open::count(&gate.broker));
         tokio::spawn(async move {
-            served.await;
+            // Made here, it stands in the task once.
+            connection::serve(broker, stream.into_split(), peer, stopping).await;
             drop(held);
         });
     }

@@ -8,6 +8,7 @@ mod connections;
 mod consumption;
 mod dialogue;
 mod find;
+mod hostile;
 mod membership;
 mod once;
 mod orderly;

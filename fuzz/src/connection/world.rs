@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backends::MemoryBackend;
 use bytes::{Bytes, BytesMut};
-use mainspring::{CommitRule, ManualClock, Options, ReadRequest, Store, TagFilter, Wait};
+use mainspring::{CommitRule, ManualClock, Options, ReadRequest, Store, TagFilter};
 use mainspring_broker::broker::{Broker, Settings};
 use mainspring_broker::clients::holds::Holds;
 use mainspring_broker::clients::peer::{Peer, Port};
@@ -95,16 +95,11 @@ impl World {
         let store =
             Store::open_on(backend.clone(), clock.clone(), options.clone()).expect("an empty store opens");
         let settings = Settings {
-            broker_name: "b".into(),
-            cluster_name: "c".into(),
-            advertised,
-            acknowledge: Wait::Committed,
-            auto_create_topics: true,
             default_queues: 2,
             message_bytes_max: 8 << 10,
             attempts_max: 2,
-            connections_max: 100,
             memory_bytes_max: if tight { 32 << 10 } else { 1 << 20 },
+            ..Settings::new(advertised)
         };
         let nudge = Arc::new(Notify::new());
         let stepper = tokio::spawn(drive(store.clone(), clock.clone(), nudge.clone()));
@@ -329,6 +324,11 @@ impl Heard {
             if header.is_response() {
                 self.answers.push(header.opaque);
             }
+            #[cfg(feature = "planted_panic")]
+            assert!(
+                frame.body.is_empty() || header.fields.get("nextBeginOffset").is_none(),
+                "the planted panic: a message was sent and pulled"
+            );
             if let Some(id) = header.fields.get("msgId").filter(|_| self.ids.len() < IDS_MAX) {
                 self.ids.push(id.to_owned());
             }
