@@ -4,7 +4,7 @@ use std::{
     net::SocketAddrV4,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -111,6 +111,8 @@ pub struct Broker {
     pub counters: Counters,
     /// Messages that passed.
     pub traffic: Traffic,
+    /// Whether routes show every topic as not writable, so that producers go elsewhere.
+    pub closed_to_producers: AtomicBool,
     pub(crate) ids: UniqueIds,
     pub(crate) warnings: Warnings,
     creating: tokio::sync::Mutex<()>,
@@ -139,6 +141,7 @@ impl Broker {
             clock,
             counters: Counters::default(),
             traffic: Traffic::begin(now_ms),
+            closed_to_producers: AtomicBool::new(false),
             ids,
             warnings: Warnings::default(),
             creating: tokio::sync::Mutex::new(()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use mainspring::{GroupConfig, PERM_READ, PERM_WRITE, TopicConfig};
 
@@ -55,15 +55,45 @@ pub(crate) fn retry_topic(group: &GroupConfig) -> TopicConfig {
     TopicConfig::new(names::retry_topic(&group.name), group.retry_queues.max(1))
 }
 
-/// Code 17: an administrator creates or changes a topic.
-pub(crate) fn update(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
-    let fields = request.fields();
-    let name = fields.required("topic")?;
+/// Checks what an administrator wants of a topic.
+///
+/// # Errors
+///
+/// The refusal to send.
+pub(crate) fn check(config: &TopicConfig) -> Result<(), Response> {
+    let name = &config.name;
     names::check_topic(name)?;
     if names::is_reserved(name) {
         let text = format!("the topic {name} belongs to the system");
         return Err(Response::refuse(response::SYSTEM_ERROR, text));
     }
+    let queues = 1..=QUEUES_MAX;
+    if !queues.contains(&config.read_queues) || !queues.contains(&config.write_queues) || config.perm > 7 {
+        let text = format!("a topic has 1 to {QUEUES_MAX} queues and permission bits 0 to 7");
+        return Err(Response::refuse(response::SYSTEM_ERROR, text));
+    }
+    Ok(())
+}
+
+/// A topic's settings in RocketMQ's words.
+#[must_use]
+pub(crate) fn shown(config: &TopicConfig) -> Value {
+    json!({
+        "attributes": {},
+        "order": config.order,
+        "perm": config.perm,
+        "readQueueNums": config.read_queues,
+        "topicFilterType": "SINGLE_TAG",
+        "topicName": config.name,
+        "topicSysFlag": config.sys_flag,
+        "writeQueueNums": config.write_queues,
+    })
+}
+
+/// Code 17: an administrator creates or changes a topic.
+pub(crate) fn update(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
+    let fields = request.fields();
+    let name = fields.required("topic")?;
     let config = TopicConfig {
         read_queues: fields.required_number("readQueueNums")?,
         write_queues: fields.required_number("writeQueueNums")?,
@@ -72,11 +102,7 @@ pub(crate) fn update(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
         order: fields.truth("order"),
         ..TopicConfig::new(name, 1)
     };
-    let queues = 1..=QUEUES_MAX;
-    if !queues.contains(&config.read_queues) || !queues.contains(&config.write_queues) || config.perm > 7 {
-        let text = format!("a topic has 1 to {QUEUES_MAX} queues and permission bits 0 to 7");
-        return Err(Response::refuse(response::SYSTEM_ERROR, text));
-    }
+    check(&config)?;
     let store = broker.store.clone();
     Ok(Reply::later(async move {
         match blocking(move || store.put_topic(&config)).await {
@@ -90,15 +116,5 @@ pub(crate) fn update(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
 pub(crate) fn get(broker: &Broker, request: &Request<'_>) -> Handled {
     let name = request.fields().required("topic")?;
     let config = broker.topic(name).ok_or_else(|| missing(name))?;
-    let body = json!({
-        "attributes": {},
-        "order": config.order,
-        "perm": config.perm,
-        "readQueueNums": config.read_queues,
-        "topicFilterType": "SINGLE_TAG",
-        "topicName": config.name,
-        "topicSysFlag": config.sys_flag,
-        "writeQueueNums": config.write_queues,
-    });
-    Ok(Response::ok().with_body(body.to_string()).into())
+    Ok(Response::ok().with_body(shown(&config).to_string()).into())
 }
