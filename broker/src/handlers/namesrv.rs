@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use bytes::{BufMut, BytesMut};
 use serde_json::json;
 
-use mainspring::PERM_WRITE;
+use mainspring::{PERM_WRITE, TopicConfig};
 
 use crate::{
     broker::Broker,
@@ -30,7 +30,13 @@ pub(crate) fn route(broker: &Broker, request: &Request<'_>) -> Handled {
     let mut out = BytesMut::with_capacity(384);
     out.put_slice(b"{\"brokerDatas\":[");
     put_broker(&mut out, broker, wants_quotes(request));
-    out.put_slice(b"],\"filterServerTable\":{},\"queueDatas\":[{\"brokerName\":");
+    out.put_slice(b"],\"filterServerTable\":{},");
+    if let Some(order) = order_of(broker, &config) {
+        out.put_slice(b"\"orderTopicConf\":");
+        put_json_text(&mut out, &order);
+        out.put_u8(b',');
+    }
+    out.put_slice(b"\"queueDatas\":[{\"brokerName\":");
     put_json_text(&mut out, &broker.settings.broker_name);
     let closed = broker.closed_to_producers.load(Ordering::Relaxed);
     let perm = if closed { config.perm & !PERM_WRITE } else { config.perm };
@@ -40,6 +46,12 @@ pub(crate) fn route(broker: &Broker, request: &Request<'_>) -> Handled {
     );
     out.put_slice(numbers.as_bytes());
     Ok(Response::ok().with_body(out.freeze()).into())
+}
+
+/// The queues of a topic in global order, as `broker:queues`.
+#[must_use]
+pub(crate) fn order_of(broker: &Broker, config: &TopicConfig) -> Option<String> {
+    config.order.then(|| format!("{}:{}", broker.settings.broker_name, config.write_queues))
 }
 
 /// Code 106: all brokers.

@@ -7,18 +7,21 @@ mod connections;
 mod groups;
 mod maintenance;
 mod offsets;
+mod order;
 mod progress;
 mod queues;
+mod refusals;
 mod registry;
 mod reply;
 mod runtime;
+mod statistics;
 mod topics;
 
 use std::sync::Arc;
 
 use crate::{
     broker::Broker,
-    remoting::{Handled, Request, Response, codes::request as codes},
+    remoting::{Handled, Request, codes::request as codes},
 };
 
 /// Serves an administrator's request at the broker port; the name service's codes are served there too.
@@ -47,6 +50,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
         codes::GET_ALL_PRODUCER_INFO => connections::all_producers(broker),
         codes::QUERY_SUBSCRIPTION_BY_CONSUMER => connections::subscription(broker, request),
         codes::GET_BROKER_RUNTIME_INFO => runtime::info(broker),
+        codes::VIEW_BROKER_STATS_DATA => statistics::get(broker, request),
         codes::GET_BROKER_CONFIG => runtime::settings(broker),
         codes::UPDATE_BROKER_CONFIG => runtime::change_settings(),
         codes::CLEAN_EXPIRED_CONSUMEQUEUE | codes::CLEAN_UNUSED_TOPIC | codes::DELETE_EXPIRED_COMMITLOG => {
@@ -59,6 +63,10 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
 /// Serves an administrator's request to the name service.
 pub(crate) fn names(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     match request.header.code {
+        codes::PUT_KV_CONFIG => order::put(broker, request),
+        codes::GET_KV_CONFIG => order::get(broker, request),
+        codes::DELETE_KV_CONFIG => order::delete(broker, request),
+        codes::GET_KVLIST_BY_NAMESPACE => order::list(broker, request),
         codes::WIPE_WRITE_PERM_OF_BROKER => registry::close_to_producers(broker, request, true),
         codes::ADD_WRITE_PERM_OF_BROKER => registry::close_to_producers(broker, request, false),
         codes::DELETE_TOPIC_IN_NAMESRV => registry::forget_topic(request),
@@ -66,6 +74,6 @@ pub(crate) fn names(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
         codes::GET_SYSTEM_TOPIC_LIST_FROM_NS => registry::system_topics(broker),
         codes::GET_NAMESRV_CONFIG => runtime::settings(broker),
         codes::UPDATE_NAMESRV_CONFIG => runtime::change_settings(),
-        other => Err(Response::unsupported(other)),
+        other => Err(refusals::refusal(other)),
     }
 }

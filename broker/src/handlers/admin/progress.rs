@@ -13,6 +13,7 @@ use crate::{
     broker::Broker,
     handlers::offsets,
     remoting::{Handled, Request, Response, outbox::put_json_text},
+    traffic::Window,
 };
 
 /// What a group has left to do on some queues.
@@ -20,6 +21,8 @@ use crate::{
 struct Lag {
     entries: Vec<OfQueue>,
     messages: u64,
+    /// Messages handed out a second.
+    tps: f64,
 }
 
 impl Lag {
@@ -27,6 +30,10 @@ impl Lag {
     fn of_topic(broker: &Broker, group: &str, topic: &str) -> mainspring::Result<Self> {
         let mut lag = Self::default();
         let Some(config) = broker.topic(topic) else { return Ok(lag) };
+        if let Some(counted) = broker.traffic.groups.find(group, topic) {
+            let rate = counted.out.over(Window::Now);
+            lag.tps = rate.per_second(rate.passed.messages);
+        }
         for queue in 0..config.read_queues {
             let range = broker.store.queue_range(topic, queue).unwrap_or_default();
             let reached = broker.store.committed_offset(group, topic, queue).unwrap_or(range.start);
@@ -47,7 +54,7 @@ impl Lag {
     }
 
     fn put(&self, out: &mut BytesMut, broker_name: &str) {
-        out.put_slice(b"{\"consumeTps\":0.0,\"offsetTable\":");
+        out.put_slice(format!("{{\"consumeTps\":{:?},\"offsetTable\":", self.tps).as_bytes());
         put_queue_map(out, broker_name, &self.entries);
         out.put_u8(b'}');
     }
@@ -71,7 +78,9 @@ pub(super) fn of_group(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
         }
         let mut all = Lag::default();
         for topic in &topics {
-            all.entries.extend(Lag::of_topic(broker, &group, topic)?.entries);
+            let lag = Lag::of_topic(broker, &group, topic)?;
+            all.tps += lag.tps;
+            all.entries.extend(lag.entries);
         }
         let mut body = BytesMut::new();
         all.put(&mut body, &broker.settings.broker_name);

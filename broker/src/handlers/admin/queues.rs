@@ -12,6 +12,7 @@ use crate::{
     broker::Broker,
     handlers::topics,
     remoting::{Handled, Request, Response},
+    traffic::Window,
 };
 
 /// Most units of a queue in one answer.
@@ -41,7 +42,9 @@ pub(super) fn status(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
         let mut body = BytesMut::new();
         body.put_slice(b"{\"offsetTable\":");
         put_queue_map(&mut body, &broker.settings.broker_name, &entries);
-        body.put_u8(b'}');
+        let rate = broker.traffic.topic_put_over(&config.name, Window::Now);
+        let tps = rate.per_second(rate.passed.messages);
+        body.put_slice(format!(",\"topicPutTps\":{tps:?}}}").as_bytes());
         Ok(Response::ok().with_body(body.freeze()))
     })
 }

@@ -7,46 +7,92 @@ use serde_json::{Map, Value, json};
 use super::reply;
 use crate::{
     broker::Broker,
-    remoting::{Handled, Response, codes::response},
+    remoting::{
+        Handled, Response,
+        codes::{SERVER_VERSION, response},
+    },
+    traffic::{Rate, Traffic, Window},
 };
 
 /// Code 28: the broker in figures. Names are RocketMQ's where the figure is the same; what has no meaning here is left
 /// out.
 pub(super) fn info(broker: &Arc<Broker>) -> Handled {
     reply::read(broker, |broker| {
-        let stats = broker.store.stats();
-        let mut table = Map::new();
-        let mut put = |name: &str, value: String| {
-            table.insert(name.to_owned(), Value::String(value));
-        };
-        let up_ms = broker.clock.elapsed_ms();
-        put("brokerVersionDesc", format!("Mainspring {}", env!("CARGO_PKG_VERSION")));
-        put("brokerActive", stats.stopped.is_none().to_string());
-        put("bootTimestamp", broker.store.now_ms().saturating_sub_unsigned(up_ms).to_string());
-        put("runtime", duration(up_ms));
-        put("commitLogMinOffset", stats.start.0.to_string());
-        put("commitLogMaxOffset", stats.tail.0.to_string());
-        put("commitLogDirCapacity", format!("{} bytes of log", stats.log_bytes));
-        put("remainHowManyDataToFlush", format!("{} B", stats.unflushed_bytes));
-        put("timerCongestNum", stats.timers_pending.to_string());
-        let (producers, consumers) = broker.clients.counts();
-        put("producerConnections", producers.to_string());
-        put("consumerConnections", consumers.to_string());
-        put("topics", stats.topics.to_string());
-        put("groups", stats.groups.to_string());
-        put("timersPending", stats.timers_pending.to_string());
-        put("timersOverdue", stats.timers_overdue.to_string());
-        put("timersFired", stats.fires.to_string());
-        put("flushedOffset", stats.flushed.0.to_string());
-        put("committedOffset", stats.committed.0.to_string());
+        let mut table = Table(Map::new());
+        table.put_state(broker);
+        table.put_traffic(&broker.traffic);
         if let Some(oldest) = oldest_ms(broker)? {
-            put("earliestMessageTimeStamp", oldest.to_string());
+            table.put("earliestMessageTimeStamp", oldest);
         }
-        if let Some(why) = stats.stopped {
-            put("appendsRefused", why);
-        }
-        Ok(reply::body(&json!({ "table": table })))
+        Ok(reply::body(&json!({ "table": table.0 })))
     })
+}
+
+struct Table(Map<String, Value>);
+
+impl Table {
+    fn put(&mut self, name: &str, value: impl ToString) {
+        self.0.insert(name.to_owned(), Value::String(value.to_string()));
+    }
+
+    fn put_state(&mut self, broker: &Broker) {
+        let (stats, up_ms) = (broker.store.stats(), broker.clock.elapsed_ms());
+        let started_ms = broker.store.now_ms().saturating_sub_unsigned(up_ms);
+        self.put("brokerVersionDesc", format!("Mainspring {}", env!("CARGO_PKG_VERSION")));
+        self.put("brokerVersion", SERVER_VERSION);
+        self.put("brokerActive", stats.stopped.is_none());
+        self.put("bootTimestamp", started_ms);
+        self.put("startAcceptSendRequestTimeStamp", started_ms);
+        self.put("runtime", duration(up_ms));
+        self.put("commitLogMinOffset", stats.start.0);
+        self.put("commitLogMaxOffset", stats.tail.0);
+        self.put("commitLogBytes", stats.log_bytes);
+        self.put("committedOffset", stats.committed.0);
+        self.put("flushedOffset", stats.flushed.0);
+        self.put("remainHowManyDataToFlush", format!("{} B", stats.unflushed_bytes));
+        // A request is served as it is read, so none ever waits in a queue for a thread.
+        for queue in ["send", "pull", "ack"] {
+            self.put(&format!("{queue}ThreadPoolQueueSize"), 0);
+            self.put(&format!("{queue}ThreadPoolQueueHeadWaitTimeMills"), 0);
+        }
+        self.put("timerCongestNum", stats.timers_pending);
+        self.put("timersOverdue", stats.timers_overdue);
+        self.put("timersFired", stats.fires);
+        self.put("topics", stats.topics);
+        self.put("groups", stats.groups);
+        let (producers, consumers) = broker.clients.counts();
+        self.put("producerConnections", producers);
+        self.put("consumerConnections", consumers);
+        if let Some(why) = stats.stopped {
+            self.put("appendsRefused", why);
+        }
+    }
+
+    fn put_traffic(&mut self, traffic: &Traffic) {
+        let three = |rate: &dyn Fn(Window) -> f64| {
+            let windows = [Window::Now, Window::Minute, Window::TenMinutes];
+            windows.map(|window| format!("{:.2}", rate(window))).join(" ")
+        };
+        let per_second = |rate: Rate| rate.per_second(rate.passed.messages);
+        let found = |window| {
+            let rate = traffic.get_over(window);
+            rate.per_second(rate.passed.requests)
+        };
+        self.put("putTps", three(&|window| per_second(traffic.put_over(window))));
+        self.put("getTransferredTps", three(&|window| per_second(traffic.get_over(window))));
+        self.put("getTransferedTps", three(&|window| per_second(traffic.get_over(window))));
+        self.put("getFoundTps", three(&found));
+        let (put, get, days) = (traffic.put(), traffic.get(), traffic.days());
+        self.put("msgPutTotalTodayNow", put.messages);
+        self.put("msgPutTotalTodayMorning", days.today.0.messages);
+        self.put("msgPutTotalYesterdayMorning", days.yesterday.0.messages);
+        self.put("msgGetTotalTodayNow", get.messages);
+        self.put("msgGetTotalTodayMorning", days.today.1.messages);
+        self.put("msgGetTotalYesterdayMorning", days.yesterday.1.messages);
+        self.put("putMessageTimesTotal", put.requests);
+        self.put("putMessageSizeTotal", put.bytes);
+        self.put("putMessageAverageSize", put.bytes.checked_div(put.messages).unwrap_or(0));
+    }
 }
 
 /// When the oldest message that any queue shows was stored.
