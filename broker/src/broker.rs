@@ -41,6 +41,8 @@ pub struct Settings {
     pub attempts_max: i32,
     /// Most connections at a time, both ports together.
     pub connections_max: u32,
+    /// Further settings as administrators' tools are told them, by RocketMQ's names.
+    pub properties: Vec<(&'static str, String)>,
 }
 
 impl Settings {
@@ -57,6 +59,7 @@ impl Settings {
             message_bytes_max: 4 << 20,
             attempts_max: 16,
             connections_max: 1_000,
+            properties: Vec::new(),
         }
     }
 }

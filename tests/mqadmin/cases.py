@@ -1,6 +1,7 @@
 """What each command must print. Values in braces are filled in from the scene.
 
 A case is (command and its words, patterns that the output must match). Cases run in order, each after the one before.
+Words that begin with "!" are the runner's own, see Main.java; the named groups of their patterns become values.
 """
 
 # Against the broker with its messages: `topic` has 10 messages in 4 queues, all consumed by `group`, whose one member
@@ -44,6 +45,10 @@ WORKS = [
     ("consumerProgress -n {ns} -g {group}B", [r"{topic} +broker-a +1 +[34] +[23] +1 ", r"Diff Total: 1"]),
     ("queryMsgByOffset -n {ns} -t {topic} -b broker-a -i {queue} -o {offset}",
      [r"OffsetID: +{offset_id}", r"Tags: +\[TagA\]", r"Keys: +\[key0\]", r"UNIQ_KEY={unique_id}"]),
+    ("queryMsgByKey -n {ns} -t {topic} -k key0", [r"{unique_id} +{queue} +{offset}"]),
+    ("queryMsgByUniqueKey -n {ns} -t {topic} -i {unique_id}", [r"Queue ID: +{queue}", r"Queue Offset: +{offset}", r"Keys: +\[key0\]", r"UNIQ_KEY={unique_id}"]),
+    ("!trace Traced {topic}", [r"sent (?P<traced_id>\S+) "]),
+    ("queryMsgTraceById -n {ns} -i {traced_id}", [r"Pub +Traced +\S+ +20\S+ \S+ +\d+ms +success"]),
     ("queryCq -n {ns} -t {topic} -q {queue} -i {offset} -c 1 -b {broker}", [r"min: 0", r"physicSize=\d+, tagsCode=2598919"]),
     ("printMsg -n {ns} -t {topic}", [r"{unique_id}", r"BODY: body0", r"BODY: body9", r"BODY: hello"]),
     ("printMsgByQueue -n {ns} -t {topic} -a broker-a -i {queue} -p true -d true", [r"{unique_id}", r"BODY: body0"]),
@@ -62,14 +67,20 @@ WORKS = [
     ("exportMetrics -n {ns} -c DefaultCluster -f {files}", [r"success"]),
 ]
 
-# Commands that only 5.x has.
+# Whose options differ between the versions.
+WORKS_4 = [
+    ("queryMsgById -n {ns} -i {offset_id}", [r"OffsetID: +{offset_id}", r"Keys: +\[key0\]", r"UNIQ_KEY={unique_id}"]),
+]
+
+# Commands and options that only 5.x has.
 WORKS_5 = [
+    ("queryMsgById -n {ns} -t {topic} -i {offset_id}", [r"Queue ID: +{queue}", r"Queue Offset: +{offset}", r"Keys: +\[key0\]", r"UNIQ_KEY={unique_id}"]),
     ("deleteExpiredCommitLog -n {ns} -b {broker}", [r"success"]),
     ("getConsumerConfig -n {ns} -g {group}B", [r"retryQueueNums += +2", r"retryMaxTimes += +5"]),
     ("setConsumeMode -n {ns} -b {broker} -t {topic} -g {group} -m PULL -q 0", [r"set consume mode to {broker} success"]),
     ("updateTopicList -n {ns} -b {broker} -f {files}/topics", [r"submit batch of topic config to {broker} success"]),
     ("topicRoute -n {ns} -t {topic}L2", [r'"readQueueNums":2']),
-    ("updateSubGroupList -n {ns} -b {broker} -f {files}/groups", [r"submit batch of subscription group config to {broker} success"]),
+    ("updateSubGroupList -n {ns} -b {broker} -f {files}/groups", [r"submit batch of group config to {broker} success"]),
     ("getConsumerConfig -n {ns} -g {group}L", [r"retryMaxTimes += +7"]),
 ]
 
@@ -81,10 +92,11 @@ REFUSED = [
     ("deleteKvConfig -n {ns} -s NS -k K", r"no settings are kept in the namespace NS"),
     ("updateOrderConf -n {ns} -t {topic} -m put -v broker-a:5", r"can only be broker-a:4"),
     ("updateTopic -n {ns} -b {broker} -t SCHEDULE_TOPIC_XXXX", r"system"),
-    ("haStatus -n {ns} -b {broker}", r"no slaves and no controller"),
+    ("updateTopic -n {ns} -b {broker} -t bad! -r 1 -w 1", r"bad!"),
 ]
 
 REFUSED_5 = [
+    ("haStatus -n {ns} -b {broker}", r"no slaves and no controller"),
     ("resetMasterFlushOffset -n {ns} -b {broker} -o 1", r"no slaves and no controller"),
     ("getBrokerEpoch -n {ns} -b broker-a", r"no slaves and no controller"),
     ("setConsumeMode -n {ns} -b {broker} -t {topic} -g {group} -m POP -q 0", r"the mode POP is not served"),

@@ -261,6 +261,7 @@ async fn run(config: &Config, open: Open, progress: &Progress) -> Result<(), Str
         message_bytes_max: config.message_bytes_max,
         attempts_max: config.attempts_max,
         connections_max: config.connections_max,
+        properties: config.properties(),
     };
     let opened_in = began.elapsed();
     let stop = stop_signal().map_err(|e| format!("cannot wait for signals: {e}"))?;

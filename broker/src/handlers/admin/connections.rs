@@ -103,6 +103,7 @@ fn connection(member: &Connected) -> Value {
 fn subscribed(topic: &str, wanted: &Subscription) -> Value {
     let (kind, by_tag) = match &wanted.kind {
         ExpressionType::Tag => ("TAG", true),
+        ExpressionType::Sql92 => ("SQL92", false),
         ExpressionType::Other(name) => (name.as_str(), false),
     };
     let tags = wanted.expression.split("||").map(str::trim).filter(|tag| !tag.is_empty() && *tag != "*");

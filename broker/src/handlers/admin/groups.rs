@@ -10,7 +10,7 @@ use mainspring::{GroupConfig, QUEUES_MAX};
 use super::{reply, topics::LIST_MAX};
 use crate::{
     broker::{Broker, blocking},
-    handlers::offsets,
+    handlers::{offsets, topics},
     loose, names,
     remoting::{Handled, Reply, Request, Response, codes::response},
 };
@@ -111,12 +111,27 @@ pub(super) fn update_list(broker: &Arc<Broker>, request: &Request<'_>) -> Handle
     put(broker, configs.collect::<Result<_, _>>()?)
 }
 
-fn put(broker: &Broker, configs: Vec<GroupConfig>) -> Handled {
-    let store = broker.store.clone();
+/// Stores groups, and makes their retry topics as their first heartbeats would: tools look for a group by it.
+fn put(broker: &Arc<Broker>, configs: Vec<GroupConfig>) -> Handled {
+    let broker = Arc::clone(broker);
     Ok(Reply::later(async move {
-        let put = blocking(move || configs.iter().try_for_each(|config| store.put_group(config)));
-        put.await.map_or_else(|refusal| refusal, |()| Response::ok())
+        for config in configs {
+            if let Err(refusal) = put_one(&broker, config).await {
+                return refusal;
+            }
+        }
+        Response::ok()
     }))
+}
+
+async fn put_one(broker: &Broker, config: GroupConfig) -> Result<(), Response> {
+    let retry = (config.retry_queues > 0).then(|| topics::retry_topic(&config));
+    let store = broker.store.clone();
+    blocking(move || store.put_group(&config)).await?;
+    if let Some(retry) = retry {
+        broker.ensure_topic(retry).await?;
+    }
+    Ok(())
 }
 
 /// Code 201: the settings of all groups, a page of them where the request asks for one.

@@ -10,6 +10,7 @@ use mainspring::{ReadRequest, Store, TagFilter, TopicConfig, record::Record};
 use super::reply::{self, OfQueue, put_queue_map};
 use crate::{
     broker::Broker,
+    filter::Filter,
     handlers::topics,
     remoting::{Handled, Request, Response},
     traffic::Window,
@@ -113,7 +114,7 @@ pub(super) fn units(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     let index: i64 = fields.number("index")?.unwrap_or(-1);
     let count = fields.number::<i64>("count")?.unwrap_or(10).clamp(1, UNITS_MAX);
     let wanted = fields.get("consumerGroup").and_then(|group| broker.clients.subscription(group, topic).ok());
-    let filter = wanted.flatten().map(|wanted| wanted.filter);
+    let filter = wanted.flatten().and_then(|wanted| wanted.filter.ok());
     reply::read(broker, move |broker| {
         let range = broker.store.queue_range(&config.name, queue).unwrap_or_default();
         // A negative index asks for the newest units.
@@ -133,9 +134,14 @@ pub(super) fn units(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     })
 }
 
-fn unit(record: &Record<'_>, filter: Option<&TagFilter>) -> Value {
+fn unit(record: &Record<'_>, filter: Option<&Filter>) -> Value {
+    let wanted = match filter {
+        None => true,
+        Some(Filter::Tags(tags)) => tags.matches(record.tags_code()),
+        Some(Filter::Sql(expression)) => expression.selects(record.raw_properties()),
+    };
     json!({
-        "eval": filter.is_none_or(|filter| filter.matches(record.tags_code())),
+        "eval": wanted,
         "msg": record.message_id().to_string(),
         "physicOffset": record.physical_offset(),
         "physicSize": record.bytes().len(),

@@ -9,7 +9,11 @@ use mainspring::hash;
 
 use crate::{
     broker::{Broker, blocking},
-    remoting::{Fields, Handled, Reply, Response, codes::response, outbox::put_json_text},
+    remoting::{
+        Fields, Handled, Reply, Response,
+        codes::response,
+        fastjson::{QueueName, put_queue},
+    },
 };
 
 /// A queue and what is said of it.
@@ -19,19 +23,15 @@ pub(super) struct OfQueue {
     pub(super) value: Value,
 }
 
-/// Writes a map whose keys are queues as objects. That is no JSON, but what Java's library writes for such maps and
-/// the only form that its tools read.
+/// Writes a map from queues to what is said of them, as Java's tools read it.
 pub(super) fn put_queue_map(out: &mut BytesMut, broker_name: &str, entries: &[OfQueue]) {
     out.put_u8(b'{');
     for (at, entry) in entries.iter().enumerate() {
         if at > 0 {
             out.put_u8(b',');
         }
-        out.put_slice(b"{\"brokerName\":");
-        put_json_text(out, broker_name);
-        out.put_slice(format!(",\"queueId\":{},\"topic\":", entry.queue).as_bytes());
-        put_json_text(out, &entry.topic);
-        out.put_slice(b"}:");
+        put_queue(out, QueueName { broker: broker_name, topic: &entry.topic, queue: entry.queue });
+        out.put_u8(b':');
         out.put_slice(entry.value.to_string().as_bytes());
     }
     out.put_u8(b'}');

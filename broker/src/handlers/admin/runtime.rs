@@ -131,6 +131,8 @@ pub(super) fn settings(broker: &Broker) -> Handled {
         settings.advertised.port(),
         settings.message_bytes_max,
     );
+    let more = settings.properties.iter().map(|(name, value)| format!("{name}={value}\n"));
+    let text = more.fold(text, |text, line| text + &line);
     Ok(Response::ok().with_body(text).into())
 }
 

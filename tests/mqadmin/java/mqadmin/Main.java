@@ -35,7 +35,8 @@ public final class Main {
             try {
                 switch (words[0]) {
                     case "!list" -> list();
-                    case "!produce" -> produce(words[1], words[2], Integer.parseInt(words[3]));
+                    case "!produce" -> produce(words[1], words[2], Integer.parseInt(words[3]), false);
+                    case "!trace" -> produce(words[1], words[2], 1, true);
                     case "!consume" -> consume(words[1], words[2]);
                     default -> MQAdminStartup.main0(words, null);
                 }
@@ -62,8 +63,8 @@ public final class Main {
         }
     }
 
-    private static void produce(String group, String topic, int count) throws Exception {
-        DefaultMQProducer producer = new DefaultMQProducer(group);
+    private static void produce(String group, String topic, int count, boolean traced) throws Exception {
+        DefaultMQProducer producer = new DefaultMQProducer(group, traced, null);
         producer.setInstanceName(group);
         producer.start();
         ONLINE.add(producer);
