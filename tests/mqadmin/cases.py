@@ -4,6 +4,9 @@ A case is (command and its words, patterns that the output must match). Cases ru
 Words that begin with "!" are the runner's own, see Main.java; the named groups of their patterns become values.
 """
 
+# Commands that go on until somebody ends them: the first pattern is enough.
+ENDLESS = {"clusterRT"}
+
 # Against the broker with its messages: `topic` has 10 messages in 4 queues, all consumed by `group`, whose one member
 # is online, as is the producer group `producers`.
 WORKS = [
@@ -55,6 +58,8 @@ WORKS = [
     ("consumeMessage -n {ns} -t {topic} -b broker-a -i {queue} -o {offset} -c 1", [r"Consume ok", r"{unique_id}"]),
     ("checkMsgSendRT -n {ns} -t {topic} -a 3 -s 10", [r"broker-a +0 +true +\d+", r"Avg RT: \d"]),
     ("sendMsgStatus -n {ns} -b broker-a -s 10 -c 2", [r"sendStatus=SEND_OK", r"topic=broker-a"]),
+    ("clusterRT -n {ns} -a 2 -s 10 -i 1", [r"DefaultCluster +broker-a +\d+\.\d+ +2 +0"]),
+    ("consumerStatus -n {ns} -g {group}", [r"@{group} +V\d"]),
     ("statsAll -n {ns} -t {topic}", [r"{topic} +{group} +0 +\d+\.\d\d +\d+\.\d\d +1\d +1\d"]),
     ("cleanExpiredCQ -n {ns} -b {broker}", [r"success"]),
     ("cleanUnusedTopic -n {ns} -b {broker}", [r"success"]),
@@ -62,6 +67,12 @@ WORKS = [
     ("topicRoute -n {ns} -t {topic}", [r'"perm":4']),
     ("addWritePerm -n {ns} -b broker-a", [r"add write perm of broker\[broker-a\] in name server\[{ns}\] OK, [1-9]"]),
     ("topicRoute -n {ns} -t {topic}", [r'"perm":6']),
+    ("resetOffsetByTime -n {ns} -g {group}B -t {topic} -s 0", [r"broker-a +0 +0"]),
+    ("consumerProgress -n {ns} -g {group}B", [r"{topic} +broker-a +3 +[34] +0 +[34] "]),
+    ("skipAccumulatedMessage -n {ns} -g {group}B -t {topic}", [r"broker-a +1 +\d"]),
+    ("consumerProgress -n {ns} -g {group}B", [r"Diff Total: 0"]),
+    ("deleteSubGroup -n {ns} -c DefaultCluster -g {group}B -r true", [r"delete subscription group \[{group}B\] from broker \[{broker}\] success"]),
+    ("topicList -n {ns}", [r"(?m)\A(?!(.|\n)*^%RETRY%{group}B$)"]),
     ("exportMetadata -n {ns} -c DefaultCluster -f {files}", [r"success"]),
     ("exportConfigs -n {ns} -c DefaultCluster -f {files}", [r"success"]),
     ("exportMetrics -n {ns} -c DefaultCluster -f {files}", [r"success"]),
@@ -76,7 +87,6 @@ WORKS_4 = [
 WORKS_5 = [
     ("queryMsgById -n {ns} -t {topic} -i {offset_id}", [r"Queue ID: +{queue}", r"Queue Offset: +{offset}", r"Keys: +\[key0\]", r"UNIQ_KEY={unique_id}"]),
     ("deleteExpiredCommitLog -n {ns} -b {broker}", [r"success"]),
-    ("getConsumerConfig -n {ns} -g {group}B", [r"retryQueueNums += +2", r"retryMaxTimes += +5"]),
     ("setConsumeMode -n {ns} -b {broker} -t {topic} -g {group} -m PULL -q 0", [r"set consume mode to {broker} success"]),
     ("updateTopicList -n {ns} -b {broker} -f {files}/topics", [r"submit batch of topic config to {broker} success"]),
     ("topicRoute -n {ns} -t {topic}L2", [r'"readQueueNums":2']),

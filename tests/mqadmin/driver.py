@@ -71,7 +71,8 @@ class Scene:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             process = self.online if words[0].startswith("!") else self.admin
-            printed = process.run(*words)
+            enough = patterns[0] if words[0] in cases.ENDLESS else None
+            printed = process.run(*words, enough=enough)
             missing = [pattern for pattern in patterns if not re.search(pattern, printed)]
             if not missing or time.monotonic() > deadline or FAILED.search(printed):
                 return missing, printed

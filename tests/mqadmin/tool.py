@@ -2,6 +2,7 @@
 
 import os
 import queue
+import re
 import subprocess
 import threading
 import time
@@ -39,8 +40,9 @@ class Tool:
             lines.put(line)
         lines.put(None)
 
-    def run(self, *words):
-        """What the command printed. One that does not end in time is ended, and says so."""
+    def run(self, *words, enough=None):
+        """What the command printed. One that does not end in time is ended, and says so; one that never ends by itself
+        is ended once it printed `enough`."""
         if self.process is None:
             self._start()
         self.process.stdin.write("\t".join(words) + "\n")
@@ -59,6 +61,9 @@ class Tool:
             if line.rstrip("\n") == END:
                 return "".join(printed)
             printed.append(line)
+            if enough and re.search(enough, line):
+                self.stop()
+                return "".join(printed)
 
     def stop(self):
         if self.process is not None:

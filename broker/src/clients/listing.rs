@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Clients, Contact, ConsumerGroup, Member, Subscription, heartbeat::MessageModel};
+use super::{Clients, ConsumerGroup, Contact, Member, Subscription, heartbeat::MessageModel};
 
 /// One member of a group.
 #[derive(Debug, Clone)]

@@ -82,7 +82,8 @@ pub(super) fn subscription(broker: &Broker, request: &Request<'_>) -> Handled {
 
 /// The languages that tools know; they give up on others.
 const LANGUAGES: [&str; 13] = [
-    "JAVA", "CPP", "DOTNET", "PYTHON", "DELPHI", "ERLANG", "RUBY", "OTHER", "HTTP", "GO", "PHP", "OMS", "RUST",
+    "JAVA", "CPP", "DOTNET", "PYTHON", "DELPHI", "ERLANG", "RUBY", "OTHER", "HTTP", "GO", "PHP", "OMS",
+    "RUST",
 ];
 
 fn language(named: &str) -> &'static str {

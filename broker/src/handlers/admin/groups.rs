@@ -29,6 +29,7 @@ struct GroupBody {
     consume_message_orderly: bool,
     notify_consumer_ids_changed_enable: bool,
     group_retry_policy: RetryPolicy,
+    attributes: Map<String, Value>,
 }
 
 impl Default for GroupBody {
@@ -42,6 +43,7 @@ impl Default for GroupBody {
             consume_message_orderly: false,
             notify_consumer_ids_changed_enable: true,
             group_retry_policy: RetryPolicy::default(),
+            attributes: Map::new(),
         }
     }
 }
@@ -74,6 +76,9 @@ impl GroupBody {
         let policy = self.group_retry_policy;
         if !matches!(policy.kind.as_str(), "" | "CUSTOMIZED") || policy.customized_retry_policy.is_some() {
             return refuse("delays between retries are the broker's delay levels, not a group's own");
+        }
+        if !self.attributes.is_empty() {
+            return refuse("none of RocketMQ's attributes of groups means anything here");
         }
         Ok(GroupConfig {
             consume: self.consume_enable,
@@ -132,6 +137,24 @@ async fn put_one(broker: &Broker, config: GroupConfig) -> Result<(), Response> {
         broker.ensure_topic(retry).await?;
     }
     Ok(())
+}
+
+/// Code 207: deletes a group, with its progress where the request says so. Its retry and dead-letter topics are
+/// deleted by requests of their own.
+pub(super) fn delete(broker: &Broker, request: &Request<'_>) -> Handled {
+    let fields = request.fields();
+    let name = fields.required("groupName")?;
+    // 4.x calls it by the second name.
+    let with_progress = fields.truth("cleanOffset") || fields.truth("removeOffset");
+    if !names::is_group(name) || (broker.store.group(name).is_none() && !with_progress) {
+        return Ok(Response::ok().into());
+    }
+    tracing::info!(group = names::shown(name).as_ref(), with_progress, "an administrator deletes a group");
+    let (store, name) = (broker.store.clone(), name.to_owned());
+    Ok(Reply::later(async move {
+        let gone = blocking(move || store.delete_group(&name, with_progress)).await;
+        gone.map_or_else(|refusal| refusal, |()| Response::ok())
+    }))
 }
 
 /// Code 201: the settings of all groups, a page of them where the request asks for one.

@@ -36,6 +36,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
         codes::QUERY_CONSUME_TIME_SPAN => queues::time_spans(broker, request),
         codes::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => groups::update(broker, request),
         codes::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => groups::update_list(broker, request),
+        codes::DELETE_SUBSCRIPTIONGROUP => groups::delete(broker, request),
         codes::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => groups::all(broker, request),
         codes::GET_SUBSCRIPTIONGROUP_CONFIG => groups::get(broker, request),
         codes::SET_MESSAGE_REQUEST_MODE => groups::set_mode(request),

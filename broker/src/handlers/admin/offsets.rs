@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
-use super::{progress, reply};
+use super::reply;
 use crate::{
     broker::{Broker, blocking},
     handlers::{membership, offsets},
@@ -16,10 +16,10 @@ use crate::{
 pub(super) fn all(broker: &Broker) -> Handled {
     let mut table = Map::new();
     for group in broker.store.groups() {
-        for (topic, queues) in progress::of(broker, &group.name) {
-            let queues: Map<String, Value> =
-                queues.into_iter().map(|(queue, reached)| (queue.to_string(), json!(reached))).collect();
-            table.insert(format!("{topic}@{}", group.name), Value::Object(queues));
+        for entry in broker.store.progress(&group.name) {
+            let of_topic =
+                table.entry(format!("{}@{}", entry.topic, group.name)).or_insert_with(|| json!({}));
+            of_topic[entry.queue.to_string()] = json!(entry.offset);
         }
     }
     Ok(reply::body(&json!({ "offsetTable": table })).into())
@@ -36,21 +36,14 @@ pub(super) fn copy(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
         return Err(reply::invalid(format!("{:?} cannot be a group's name", names::shown(target))));
     }
     let only = fields.get("topic").filter(|topic| !topic.is_empty());
-    let mut wanted = progress::of(broker, source);
-    wanted.retain(|topic, _| only.is_none_or(|only| only == topic));
+    let mut wanted = broker.store.progress(source);
+    wanted.retain(|entry| only.is_none_or(|only| only == entry.topic));
     let (broker, target) = (Arc::clone(broker), target.to_owned());
     Ok(Reply::later(async move {
         if let Err(refusal) = membership::ensure_group(&broker, &target).await {
             return refusal;
         }
-        let set = blocking(move || {
-            for (topic, queues) in wanted {
-                for (queue, reached) in queues {
-                    broker.store.commit_offset(&target, &topic, queue, reached)?.wait()?;
-                }
-            }
-            Ok(())
-        });
+        let set = blocking(move || broker.store.set_progress(&target, &wanted)?.wait());
         set.await.map_or_else(|refusal| refusal, |()| Response::ok())
     }))
 }

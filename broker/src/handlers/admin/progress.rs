@@ -1,6 +1,6 @@
 //! How far groups have come: 208, 300, 317, 343.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use serde_json::json;
@@ -114,33 +114,18 @@ pub(super) fn of_all(broker: &Arc<Broker>) -> Handled {
     })
 }
 
-/// A group's progress: topics, and in them queues.
-pub(super) fn of(broker: &Broker, group: &str) -> BTreeMap<String, BTreeMap<u32, u64>> {
-    let mut progress = BTreeMap::<String, BTreeMap<u32, u64>>::new();
-    for topic in broker.store.topics() {
-        for queue in 0..topic.read_queues {
-            if let Some(reached) = broker.store.committed_offset(group, &topic.name, queue) {
-                progress.entry(topic.name.clone()).or_default().insert(queue, reached);
-            }
-        }
-    }
-    progress
-}
-
 /// The topics in which a group has progress.
 fn topics_read(broker: &Broker, group: &str) -> Vec<String> {
-    of(broker, group).into_keys().collect()
+    let mut topics: Vec<String> = broker.store.progress(group).into_iter().map(|entry| entry.topic).collect();
+    topics.dedup();
+    topics
 }
 
 /// Code 300: the groups that read a topic: they have progress there, or want it now.
 pub(super) fn groups_of_topic(broker: &Broker, request: &Request<'_>) -> Handled {
     let topic = request.fields().required("topic")?;
-    let queues = broker.topic(topic).map_or(0, |config| config.read_queues);
     let mut groups = broker.clients.subscribed_to(topic);
-    let stored = broker.store.groups().into_iter().map(|group| group.name);
-    groups.extend(stored.filter(|group| {
-        (0..queues).any(|queue| broker.store.committed_offset(group, topic, queue).is_some())
-    }));
+    groups.extend(broker.store.groups_of(topic));
     groups.sort_unstable();
     groups.dedup();
     Ok(reply::body(&json!({ "groupList": groups })).into())

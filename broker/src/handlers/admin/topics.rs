@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use mainspring::{PERM_READ, PERM_WRITE, TopicConfig};
+use mainspring::{Attributes, PERM_READ, PERM_WRITE, TopicConfig};
 
 use super::reply;
 use crate::{
@@ -28,6 +28,7 @@ struct TopicBody {
     perm: Option<u8>,
     topic_sys_flag: Option<i32>,
     order: bool,
+    attributes: Attributes,
 }
 
 #[derive(Deserialize)]
@@ -45,8 +46,14 @@ impl From<TopicBody> for TopicConfig {
             perm: body.perm.unwrap_or(PERM_READ | PERM_WRITE),
             sys_flag: body.topic_sys_flag.unwrap_or(0),
             order: body.order,
+            // Names may be written as changes are.
+            attributes: body.attributes.into_iter().map(|(name, value)| (bare(&name), value)).collect(),
         }
     }
+}
+
+fn bare(name: &str) -> String {
+    name.strip_prefix('+').unwrap_or(name).to_owned()
 }
 
 /// Code 18: creates or changes several topics. All are checked before the first is changed.
