@@ -4,7 +4,7 @@ use std::{
     net::SocketAddrV4,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub connections_max: u32,
     /// Bytes that all connections may hold together, see [`crate::memory`].
     pub memory_bytes_max: usize,
+    /// Further settings as administrators' tools are told them, by RocketMQ's names.
+    pub properties: Vec<(&'static str, String)>,
 }
 
 impl Settings {
@@ -61,6 +63,7 @@ impl Settings {
             attempts_max: 16,
             connections_max: 1_000,
             memory_bytes_max: 512 << 20,
+            properties: Vec::new(),
         }
     }
 }
@@ -120,6 +123,8 @@ pub struct Broker {
     pub counters: Counters,
     /// Messages that passed.
     pub traffic: Traffic,
+    /// Whether routes show every topic as not writable, so that producers go elsewhere.
+    pub closed_to_producers: AtomicBool,
     pub(crate) ids: UniqueIds,
     pub(crate) warnings: Warnings,
     creating: tokio::sync::Mutex<()>,
@@ -149,6 +154,7 @@ impl Broker {
             clock,
             counters: Counters::default(),
             traffic: Traffic::begin(now_ms),
+            closed_to_producers: AtomicBool::new(false),
             ids,
             warnings: Warnings::default(),
             creating: tokio::sync::Mutex::new(()),

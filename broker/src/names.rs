@@ -15,6 +15,8 @@ pub const DEFAULT_TOPIC: &str = "TBW102";
 pub const REPLY_SUFFIX: &str = "_REPLY_TOPIC";
 /// Group that tools read as: it leaves no trace.
 pub const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
+/// Topic that clients with message traces write to.
+pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
 /// Longest name of a group: its retry topic still has a name that every client reads.
 const GROUP_BYTES_MAX: usize = TOPIC_BYTES_MAX - RETRY_PREFIX.len();
 

@@ -14,6 +14,8 @@ use serde::Deserialize;
 use mainspring::LEVELS_S;
 use tracing_subscriber::EnvFilter;
 
+use crate::names;
+
 pub mod shown;
 mod values;
 
@@ -321,6 +323,31 @@ pub struct Config {
 }
 
 impl Config {
+    /// Settings by RocketMQ's names where they mean the same, for administrators' tools, and what else those tools
+    /// cannot do without.
+    #[must_use]
+    pub fn properties(&self) -> Vec<(&'static str, String)> {
+        let seconds: Vec<String> = self.level_delays_ms.iter().map(|ms| values::time_text(*ms)).collect();
+        let hours = self.retention_ms.map(|ms| (ms / 3_600_000).to_string());
+        let fixed = [
+            ("autoCreateSubscriptionGroup", "true"),
+            ("filterServerNums", "0"),
+            ("msgTraceTopicName", names::TRACE_TOPIC),
+            ("slaveReadEnable", "false"),
+            ("traceOn", "true"),
+            ("traceTopicEnable", "true"),
+            ("useTLS", "false"),
+        ];
+        let mut all = vec![
+            ("fileReservedTime", hours.unwrap_or_else(|| String::from("none"))),
+            ("mappedFileSizeCommitLog", self.segment_bytes.to_string()),
+            ("messageDelayLevel", seconds.join(" ")),
+            ("storePathRootDir", self.data_dir.display().to_string()),
+        ];
+        all.extend(fixed.map(|(name, value)| (name, value.to_owned())));
+        all
+    }
+
     /// Fills in what was not given and checks the whole.
     ///
     /// # Errors

@@ -262,6 +262,7 @@ async fn run(config: &Config, open: Open, progress: &Progress) -> Result<(), Str
         attempts_max: config.attempts_max,
         connections_max: config.connections_max,
         memory_bytes_max: config.memory_bytes_max,
+        properties: config.properties(),
     };
     let opened_in = began.elapsed();
     let stop = stop_signal().map_err(|e| format!("cannot wait for signals: {e}"))?;

@@ -4,6 +4,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::loose;
 
+/// A word of RocketMQ's. Aliased, since serde would have a reference borrow from its input.
+pub type Word = &'static str;
+
 /// What a client says of itself.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Heartbeat {
@@ -51,6 +54,12 @@ pub struct ConsumerData {
     /// Its name.
     #[serde(deserialize_with = "loose::text")]
     pub group_name: String,
+    /// How its members get messages, by RocketMQ's name.
+    #[serde(deserialize_with = "consume_type")]
+    pub consume_type: Word,
+    /// Where its members begin without progress, by RocketMQ's name.
+    #[serde(rename = "consumeFromWhere", deserialize_with = "from_where")]
+    pub from_where: Word,
     /// Each message to one member, or to all.
     #[serde(deserialize_with = "message_model")]
     pub message_model: MessageModel,
@@ -127,6 +136,33 @@ fn message_model<'de, D: Deserializer<'de>>(input: D) -> Result<MessageModel, D:
     })
 }
 
+/// How members of a group get messages, by ordinal.
+const CONSUME_TYPES: [&str; 3] = ["CONSUME_ACTIVELY", "CONSUME_PASSIVELY", "CONSUME_POP"];
+
+/// Where members of a group begin, by ordinal.
+const FROM_WHERE: [&str; 6] = [
+    "CONSUME_FROM_LAST_OFFSET",
+    "CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST",
+    "CONSUME_FROM_MIN_OFFSET",
+    "CONSUME_FROM_MAX_OFFSET",
+    "CONSUME_FROM_FIRST_OFFSET",
+    "CONSUME_FROM_TIMESTAMP",
+];
+
+/// The name that a text gives or numbers; the first of all where it does neither.
+fn named(text: &str, names: &'static [&'static str]) -> &'static str {
+    let numbered = text.parse::<usize>().ok().and_then(|ordinal| names.get(ordinal));
+    names.iter().find(|name| **name == text).or(numbered).or(names.first()).copied().unwrap_or_default()
+}
+
+fn consume_type<'de, D: Deserializer<'de>>(input: D) -> Result<&'static str, D::Error> {
+    Ok(named(&loose::text(input)?, &CONSUME_TYPES))
+}
+
+fn from_where<'de, D: Deserializer<'de>>(input: D) -> Result<&'static str, D::Error> {
+    Ok(named(&loose::text(input)?, &FROM_WHERE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +178,10 @@ mod tests {
         assert_eq!((beat.client_id.as_str(), beat.producers.len()), ("192.0.2.2@i17686x3", 1));
         let consumer = &beat.consumers[0];
         assert_eq!(consumer.message_model, MessageModel::Broadcasting);
+        assert_eq!(
+            (consumer.consume_type, consumer.from_where),
+            ("CONSUME_PASSIVELY", "CONSUME_FROM_LAST_OFFSET")
+        );
         assert_eq!(consumer.subscriptions[0].expression_type(), ExpressionType::Sql92);
     }
 

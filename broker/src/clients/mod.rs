@@ -10,6 +10,7 @@
 
 pub mod heartbeat;
 pub mod holds;
+pub mod listing;
 pub mod peer;
 pub mod questions;
 pub mod resets;
@@ -92,6 +93,8 @@ struct Member {
 #[derive(Debug, Default)]
 struct ConsumerGroup {
     model: MessageModel,
+    consume_type: &'static str,
+    from_where: &'static str,
     members: BTreeMap<u64, Member>,
     subscriptions: HashMap<String, Subscription>,
     /// Every topic that its members wanted or pulled since the first of them came.
@@ -135,6 +138,8 @@ impl Clients {
                 let group = groups.consumers.entry(data.group_name.clone()).or_default();
                 let joined = join(&mut group.members, who(), now_ms);
                 group.model = data.message_model;
+                group.consume_type = data.consume_type;
+                group.from_where = data.from_where;
                 let wants_other = !beat.without_subscriptions && update_subscriptions(group, data);
                 if wants_other || joined {
                     changed.push((data.group_name.clone(), peers(group)));

@@ -3,6 +3,7 @@
 //! A handler is a function over [`Broker`], [`Peer`] and [`Request`]. It answers at once, or gives back a future where
 //! an answer must wait (a commit, a new message); appends themselves happen in the order requests came in.
 
+mod admin;
 mod asking;
 mod find;
 mod membership;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use crate::{
     broker::Broker,
     clients::peer::{Peer, Port},
-    remoting::{Handled, Reply, Request, Response, codes::request as codes},
+    remoting::{Handled, Reply, Request, codes::request as codes},
 };
 
 /// Serves one request.
@@ -35,7 +36,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'
         (_, codes::GET_BROKER_CLUSTER_INFO) => namesrv::cluster(broker, request),
         (_, codes::GET_ALL_TOPIC_LIST_FROM_NAMESERVER) => namesrv::topic_list(broker),
         (Port::NameService, codes::CONSUMER_SEND_MSG_BACK) => retry::misdirected(broker, peer, request),
-        (Port::NameService, code) => Err(Response::unsupported(code)),
+        (Port::NameService, _) => admin::names(broker, request),
         (Port::Broker, code) => handle_broker(broker, code, peer, request),
     };
     handled.unwrap_or_else(Reply::Now)
@@ -75,6 +76,6 @@ fn handle_broker(broker: &Arc<Broker>, code: i32, peer: &Arc<Peer>, request: &Re
         codes::TIMER_CANCEL => timers::cancel(broker, request),
         codes::TIMER_FORECAST => timers::forecast(broker, request),
         codes::GROUP_PROGRESS => progress::groups(broker, request),
-        other => Err(Response::unsupported(other)),
+        _ => admin::handle(broker, request),
     }
 }

@@ -3,8 +3,12 @@
 //! Clients parse this JSON by several hands: C++ and Go cut it at commas, old Java wants broker ids without quotes,
 //! strict parsers want them quoted. So it is compact, keys are in fastjson's order, and the version decides on quotes.
 
+use std::sync::atomic::Ordering;
+
 use bytes::{BufMut, BytesMut};
 use serde_json::json;
+
+use mainspring::{PERM_WRITE, TopicConfig};
 
 use crate::{
     broker::Broker,
@@ -26,14 +30,28 @@ pub(crate) fn route(broker: &Broker, request: &Request<'_>) -> Handled {
     let mut out = BytesMut::with_capacity(384);
     out.put_slice(b"{\"brokerDatas\":[");
     put_broker(&mut out, broker, wants_quotes(request));
-    out.put_slice(b"],\"filterServerTable\":{},\"queueDatas\":[{\"brokerName\":");
+    out.put_slice(b"],\"filterServerTable\":{},");
+    if let Some(order) = order_of(broker, &config) {
+        out.put_slice(b"\"orderTopicConf\":");
+        put_json_text(&mut out, &order);
+        out.put_u8(b',');
+    }
+    out.put_slice(b"\"queueDatas\":[{\"brokerName\":");
     put_json_text(&mut out, &broker.settings.broker_name);
+    let closed = broker.closed_to_producers.load(Ordering::Relaxed);
+    let perm = if closed { config.perm & !PERM_WRITE } else { config.perm };
     let numbers = format!(
         ",\"perm\":{},\"readQueueNums\":{},\"topicSysFlag\":{},\"writeQueueNums\":{}}}]}}",
-        config.perm, config.read_queues, config.sys_flag, config.write_queues
+        perm, config.read_queues, config.sys_flag, config.write_queues
     );
     out.put_slice(numbers.as_bytes());
     Ok(Response::ok().with_body(out.freeze()).into())
+}
+
+/// The queues of a topic in global order, as `broker:queues`.
+#[must_use]
+pub(crate) fn order_of(broker: &Broker, config: &TopicConfig) -> Option<String> {
+    config.order.then(|| format!("{}:{}", broker.settings.broker_name, config.write_queues))
 }
 
 /// Code 106: all brokers.
@@ -53,13 +71,19 @@ pub(crate) fn cluster(broker: &Broker, request: &Request<'_>) -> Handled {
 
 /// Code 206: the names of all topics.
 pub(crate) fn topic_list(broker: &Broker) -> Handled {
+    Ok(Response::ok().with_body(json!({ "topicList": topics(broker) }).to_string()).into())
+}
+
+/// The names of all topics, sorted.
+#[must_use]
+pub(crate) fn topics(broker: &Broker) -> Vec<String> {
     let mut topics: Vec<String> = broker.store.topics().into_iter().map(|topic| topic.name).collect();
     if let Some(default) = broker.topic(names::DEFAULT_TOPIC) {
         topics.push(default.name.clone());
     }
     topics.sort_unstable();
     topics.dedup();
-    Ok(Response::ok().with_body(json!({ "topicList": topics }).to_string()).into())
+    topics
 }
 
 fn wants_quotes(request: &Request<'_>) -> bool {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use mainspring::{GroupConfig, PERM_READ, PERM_WRITE, TopicConfig};
+use mainspring::{Attributes, GroupConfig, PERM_READ, PERM_WRITE, TopicConfig};
 
 use crate::{
     broker::{Broker, PERM_INHERIT, blocking},
@@ -55,28 +55,84 @@ pub(crate) fn retry_topic(group: &GroupConfig) -> TopicConfig {
     TopicConfig::new(names::retry_topic(&group.name), group.retry_queues.max(1))
 }
 
-/// Code 17: an administrator creates or changes a topic.
-pub(crate) fn update(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
-    let fields = request.fields();
-    let name = fields.required("topic")?;
+/// The one attribute of a topic that means something here: clients may ask what kind of messages it is for.
+const MESSAGE_TYPE: &str = "message.type";
+const MESSAGE_TYPES: [&str; 6] = ["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED"];
+
+/// A topic's attributes after a change such as `+message.type=FIFO` or `-message.type`, several joined by commas.
+fn attributes(broker: &Broker, topic: &str, changes: &str) -> Attributes {
+    let mut attributes = broker.store.topic(topic).map(|topic| topic.attributes.clone()).unwrap_or_default();
+    for change in changes.split(',').map(str::trim).filter(|change| !change.is_empty()) {
+        if let Some(name) = change.strip_prefix('-') {
+            attributes.remove(name.trim());
+            continue;
+        }
+        let (name, value) =
+            change.strip_prefix('+').unwrap_or(change).split_once('=').unwrap_or((change, ""));
+        attributes.insert(name.trim().to_owned(), value.trim().to_owned());
+    }
+    attributes
+}
+
+/// Checks what an administrator wants of a topic.
+///
+/// # Errors
+///
+/// The refusal to send.
+pub(crate) fn check(config: &TopicConfig) -> Result<(), Response> {
+    let name = &config.name;
     names::check_topic(name)?;
     if names::is_reserved(name) {
         let text = format!("the topic {name} belongs to the system");
         return Err(Response::refuse(response::SYSTEM_ERROR, text));
     }
+    for (name, value) in &config.attributes {
+        if name != MESSAGE_TYPE || !MESSAGE_TYPES.contains(&value.as_str()) {
+            let text = format!(
+                "the attribute {}={} means nothing here, only {MESSAGE_TYPE} with one of {MESSAGE_TYPES:?}",
+                names::shown(name),
+                names::shown(value)
+            );
+            return Err(Response::refuse(response::INVALID_PARAMETER, text));
+        }
+    }
+    let queues = 1..=QUEUES_MAX;
+    if !queues.contains(&config.read_queues) || !queues.contains(&config.write_queues) || config.perm > 7 {
+        let text = format!("a topic has 1 to {QUEUES_MAX} queues and permission bits 0 to 7");
+        return Err(Response::refuse(response::SYSTEM_ERROR, text));
+    }
+    Ok(())
+}
+
+/// A topic's settings in RocketMQ's words.
+#[must_use]
+pub(crate) fn shown(config: &TopicConfig) -> Value {
+    json!({
+        "attributes": config.attributes,
+        "order": config.order,
+        "perm": config.perm,
+        "readQueueNums": config.read_queues,
+        "topicFilterType": "SINGLE_TAG",
+        "topicName": config.name,
+        "topicSysFlag": config.sys_flag,
+        "writeQueueNums": config.write_queues,
+    })
+}
+
+/// Code 17: an administrator creates or changes a topic.
+pub(crate) fn update(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
+    let fields = request.fields();
+    let name = fields.required("topic")?;
     let config = TopicConfig {
         read_queues: fields.required_number("readQueueNums")?,
         write_queues: fields.required_number("writeQueueNums")?,
         perm: fields.number("perm")?.unwrap_or(PERM_READ | PERM_WRITE),
         sys_flag: fields.number("topicSysFlag")?.unwrap_or(0),
         order: fields.truth("order"),
+        attributes: attributes(broker, name, fields.get("attributes").unwrap_or_default()),
         ..TopicConfig::new(name, 1)
     };
-    let queues = 1..=QUEUES_MAX;
-    if !queues.contains(&config.read_queues) || !queues.contains(&config.write_queues) || config.perm > 7 {
-        let text = format!("a topic has 1 to {QUEUES_MAX} queues and permission bits 0 to 7");
-        return Err(Response::refuse(response::SYSTEM_ERROR, text));
-    }
+    check(&config)?;
     let store = broker.store.clone();
     Ok(Reply::later(async move {
         match blocking(move || store.put_topic(&config)).await {
@@ -90,15 +146,5 @@ pub(crate) fn update(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
 pub(crate) fn get(broker: &Broker, request: &Request<'_>) -> Handled {
     let name = request.fields().required("topic")?;
     let config = broker.topic(name).ok_or_else(|| missing(name))?;
-    let body = json!({
-        "attributes": {},
-        "order": config.order,
-        "perm": config.perm,
-        "readQueueNums": config.read_queues,
-        "topicFilterType": "SINGLE_TAG",
-        "topicName": config.name,
-        "topicSysFlag": config.sys_flag,
-        "writeQueueNums": config.write_queues,
-    });
-    Ok(Response::ok().with_body(body.to_string()).into())
+    Ok(Response::ok().with_body(shown(&config).to_string()).into())
 }

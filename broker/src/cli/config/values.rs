@@ -176,6 +176,14 @@ impl TryFrom<String> for DelayLevels {
     }
 }
 
+/// A time as it is written, in the largest unit that gives a whole number.
+#[must_use]
+pub(super) fn time_text(ms: u64) -> String {
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let whole = units.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
+}
+
 fn time_ms(text: &str) -> Option<u64> {
     let (number, unit) = split_unit(text);
     let unit_ms = match unit {
