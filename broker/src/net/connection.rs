@@ -196,19 +196,27 @@ impl Connection {
             } else if self.stalled.is_none() && self.in_flight.is_empty() && self.outbox.is_empty() {
                 return End::Stopped;
             }
+            // Answers leave at once; what was appended is applied while the client reads them, or where it does not.
+            if !self.outbox.is_empty()
+                && let Some(written) = write(writer, &mut self.outbox).now_or_never()
+                && let Err(end) = self.written(written)
+            {
+                return end;
+            }
+            if self.behind {
+                self.catch_up();
+            }
             let may_read = deadline.is_none() && self.stalled.is_none() && self.load() < IN_FLIGHT_BYTES_MAX;
             if may_read {
                 self.make_room();
             }
             tokio::select! {
                 biased;
-                written = write(writer, &mut self.outbox), if !self.outbox.is_empty() => match written {
-                    Ok(0) => return End::Closed,
-                    Ok(_) => self.wrote = true,
-                    Err(error) => return End::Io(error),
-                },
-                // Once the answers have left, while the client reads them, or where it does not.
-                () = std::future::ready(()), if self.behind => self.catch_up(),
+                written = write(writer, &mut self.outbox), if !self.outbox.is_empty() => {
+                    if let Err(end) = self.written(written) {
+                        return end;
+                    }
+                }
                 Some(answered) = self.in_flight.next(),
                     if !self.in_flight.is_empty() && self.outbox.len() < IN_FLIGHT_BYTES_MAX =>
                 {
@@ -240,6 +248,17 @@ impl Connection {
                     None => idle.as_mut().reset(self.active + IDLE_MAX),
                 },
             }
+        }
+    }
+
+    fn written(&mut self, written: io::Result<usize>) -> Result<(), End> {
+        match written {
+            Ok(0) => Err(End::Closed),
+            Ok(_) => {
+                self.wrote = true;
+                Ok(())
+            }
+            Err(error) => Err(End::Io(error)),
         }
     }
 
