@@ -3,6 +3,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "numbers here are small")]
 
 mod admin;
+mod allocations;
 mod budget;
 mod codes;
 mod connections;
