@@ -82,7 +82,8 @@ fn read(raw: &str) -> Option<Word<'_>> {
     if is_name_start(first) {
         return Some(Word::Name(raw));
     }
-    if !first.is_ascii_digit() && !(first == '.' && raw.len() > 1) {
+    let is_number = first.is_ascii_digit() || raw.starts_with('.');
+    if !is_number {
         return Some(Word::Symbol(raw));
     }
     let digits = raw.strip_suffix(['l', 'L']).unwrap_or(raw);
