@@ -31,6 +31,7 @@ use std::{
     process::ExitCode,
     sync::atomic::{AtomicU8, Ordering},
     thread::{Scope, ScopedJoinHandle, scope},
+    time::Duration,
 };
 
 use clap::Parser;
@@ -169,11 +170,11 @@ fn drive<'s>(
     for number in 0..PRODUCERS {
         start(format!("producer {number}"), Box::new(move || Producer::new(soak, number).run()));
     }
-    for group in 0..GROUPS.len() {
+    for (group, name) in GROUPS.iter().enumerate() {
         for topic in TOPICS {
             for queue in 0..QUEUES {
                 let reader = Reader { soak, group, topic: topic.to_owned(), queue };
-                start(format!("{} {topic} {queue}", GROUPS[group]), Box::new(move || reader.run()));
+                start(format!("{name} {topic} {queue}"), Box::new(move || reader.run()));
             }
         }
     }
@@ -204,7 +205,8 @@ fn watch(
     let mut table = File::create(args.out.join("samples.csv"))?;
     writeln!(table, "{HEADER}")?;
     let (begun, mut samples, mut before) = (elapsed_ms(), Vec::new(), (elapsed_ms(), Sums::default()));
-    let end_ms = (args.minutes * 60_000.0) as u64;
+    let end = Duration::from_secs_f64(args.minutes * 60.0).as_millis();
+    let end_ms = u64::try_from(end).unwrap_or(u64::MAX / 2);
     let wait_max_ms = end_ms + DELAY_MAX_MS.unsigned_abs() + 60_000;
     loop {
         pause(args.every * 1_000);
@@ -230,12 +232,12 @@ fn look(soak: &Soak, broker: &Broker, before: &mut (u64, Sums), since_ms: u64) -
     let (now, sums) = (elapsed_ms(), soak.ledger.sums());
     let seconds = (now - before.0) as f64 / 1_000.0;
     let late = soak.ledger.take_late();
-    let at = |part: f64| late.get((late.len() as f64 * part) as usize).or(late.last()).copied().unwrap_or(0);
+    let at = |percent: usize| late.get(late.len() * percent / 100).or(late.last()).copied().unwrap_or(0);
     let sample = Sample {
         seconds: since_ms as f64 / 1_000.0,
         sent_per_s: (sums.sent - before.1.sent) as f64 / seconds,
         received_per_s: (sums.received - before.1.received) as f64 / seconds,
-        late_ms: [at(0.5), at(0.99), at(1.0)],
+        late_ms: [at(50), at(99), at(100)],
         ..Sample::of(broker.pid(), &broker.data)?
     };
     *before = (now, sums);
