@@ -24,6 +24,7 @@
 //! | last segment digest | has 1, end 8, digest 8 |
 //! | locks | group text, topic text, queue 4, client text, until 8 |
 //! | attributes | of 1, name text, count 8, then each: attribute text, value text |
+//! | keys | key 16, until 8, position 8, timed 1, due 8, queue 4, queue offset 8, store time 8, topic 8 |
 //!
 //! A base of version 1 ends with the last segment digest. Version 2 is written only where a part behind it has entries.
 
@@ -105,7 +106,9 @@ impl Views {
         let mut out = Writer::default();
         self.encode_settings(&mut out);
         out.u64(self.start.0).u64(self.applied.0).u64(self.timers.count() as u64).u64(self.timers.digest());
-        self.encode_later(&mut out);
+        if self.encode_later(&mut out) {
+            out.u64(self.once.len() as u64).u64(self.once.digest());
+        }
         xxh3_64(&out.0)
     }
 
@@ -141,10 +144,10 @@ impl Views {
         }
     }
 
-    /// What version 1 has no place for; nothing where there is none of it. True if there is.
+    /// What version 1 has no place for, but the keys; nothing where there is none of it, keys included. True if there is.
     fn encode_later(&self, out: &mut Writer) -> bool {
         let (locks, attributes) = (self.locks.iter(), self.attributes());
-        if locks.len() == 0 && attributes.is_empty() {
+        if locks.len() == 0 && attributes.is_empty() && self.once.is_empty() {
             return false;
         }
         out.u64(locks.len() as u64);
@@ -169,7 +172,7 @@ impl Views {
             let attributes = settings::owned(&settings::read_attributes(r)?);
             self.set_attributes(of_group, name, attributes);
         }
-        Ok(())
+        self.once.decode(r)
     }
 
     /// Whether a pending timer's record lies below the log's start and in no bucket: then there is no base.
@@ -201,6 +204,9 @@ impl Views {
         let (at, digest) = self.segment_digest.unwrap_or_default();
         out.u8(u8::from(self.segment_digest.is_some())).u64(at.0).u64(digest);
         let later = self.encode_later(&mut out);
+        if later {
+            self.once.encode(&mut out);
+        }
         let bytes = if later { LATER } else { ENVELOPE }.seal(&out.0);
         if bytes.len() as u64 > BASE_BYTES_MAX {
             tracing::error!(

@@ -25,6 +25,7 @@ mod locks;
 mod message;
 pub mod naming;
 pub mod offset;
+mod once;
 mod options;
 mod pending;
 pub mod planted;
@@ -54,6 +55,7 @@ pub use ledger::{Explained, PAGE_MAX, TimedMessage, TimerInfo, TimerPage, TimerQ
 pub use locks::QueueLock;
 pub use message::{Ack, Cancel, Handle, Message, Scheduled, draft};
 pub use offset::{Epoch, Offset};
+pub use once::{Once, OnceDraft, Stored};
 pub use options::{CommitRule, LEVELS_S, Observer, Options};
 pub use pending::Pending;
 pub use query::{KeyQuery, KeysFound};

@@ -62,6 +62,10 @@ pub struct Options {
     pub level_delays_ms: Vec<u64>,
     /// Failures after which a message goes to the dead-letter topic, for groups created on first use. Default: 16.
     pub attempts_max: i32,
+    /// How long a message that is stored once is remembered, milliseconds of the owner's time.
+    pub once_window_ms: u64,
+    /// How many of them are remembered at most; about 170 bytes of memory each.
+    pub once_keys_max: u32,
     /// The address that records name as their broker. Default: 127.0.0.1:10911.
     pub store_host: SocketAddrV4,
     /// The node's number. Default: 1.
@@ -107,6 +111,8 @@ impl Default for Options {
             default_queues: 4,
             level_delays_ms: LEVELS_S.iter().map(|s| s * 1000).collect(),
             attempts_max: 16,
+            once_window_ms: 600_000,
+            once_keys_max: 1 << 18,
             store_host: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 10911),
             node: 1,
             observer: None,

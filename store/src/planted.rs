@@ -47,10 +47,18 @@ pub enum Bug {
     FailedFlushRetried,
     /// A consumer's progress passes what it handed out and nobody decided on.
     ProgressPassesOpen,
+    /// A lock is granted while another client holds it.
+    LockTaken,
+    /// Order locks are forgotten at reopen.
+    LocksForgotten,
+    /// A message that is to be stored once is stored again while the first is remembered.
+    RepeatStored,
+    /// The keys of messages that are stored once are forgotten at reopen.
+    KeysForgotten,
 }
 
 /// All of them, in order.
-pub const ALL: [Bug; 21] = [
+pub const ALL: [Bug; 25] = [
     Bug::AckBeforeFlush,
     Bug::ViewAheadOfCommit,
     Bug::CheckpointCoversUnflushed,
@@ -72,6 +80,10 @@ pub const ALL: [Bug; 21] = [
     Bug::OffsetBelowPromised,
     Bug::FailedFlushRetried,
     Bug::ProgressPassesOpen,
+    Bug::LockTaken,
+    Bug::LocksForgotten,
+    Bug::RepeatStored,
+    Bug::KeysForgotten,
 ];
 
 #[cfg(feature = "planted")]

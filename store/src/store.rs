@@ -240,10 +240,8 @@ impl Store {
         let mut done = self.core().submit(wait, &mut ops);
         let mut configs = Vec::new();
         if self.may_create(&done) {
-            let names: BTreeSet<&str> = drafts.iter().map(|d| d.topic).collect();
+            configs.extend(self.missing_topics(drafts));
             let queues = self.core().options.default_queues;
-            let missing = names.into_iter().filter(|name| !self.has_topic(name));
-            configs.extend(missing.map(|name| (name, topic_payload(&TopicConfig::new(name, queues)))));
             ops.splice(..0, configs.iter().map(|(name, payload)| OpDraft::Topic(name, queues, payload)));
             done = self.core().submit(wait, &mut ops);
         }
@@ -260,8 +258,16 @@ impl Store {
         draft.prepare(&limits).map_err(|e| refused(draft, &limits, &e))
     }
 
+    /// The topics of messages that do not exist, with the settings that they get.
+    pub(crate) fn missing_topics<'a>(&self, drafts: &[Draft<'a>]) -> Vec<(&'a str, Vec<u8>)> {
+        let queues = self.core().options.default_queues;
+        let names: BTreeSet<&str> = drafts.iter().map(|draft| draft.topic).collect();
+        let missing = names.into_iter().filter(|name| !self.has_topic(name));
+        missing.map(|name| (name, topic_payload(&TopicConfig::new(name, queues)))).collect()
+    }
+
     /// Whether an append was refused for a topic that may be created with it.
-    fn may_create<T>(&self, done: &Result<T>) -> bool {
+    pub(crate) fn may_create<T>(&self, done: &Result<T>) -> bool {
         let missing = done.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound);
         missing && self.core().options.auto_create_topics
     }
@@ -454,7 +460,7 @@ pub(crate) fn choice(draft: &Draft<'_>, order_key: Option<&str>) -> QueueChoice 
 }
 
 #[inline]
-fn placement(op: &OpDraft<'_>) -> Placement {
+pub(crate) fn placement(op: &OpDraft<'_>) -> Placement {
     match op {
         OpDraft::Append(draft) | OpDraft::Schedule { draft, .. } => draft.placed,
         _ => Placement::default(),
@@ -462,7 +468,7 @@ fn placement(op: &OpDraft<'_>) -> Placement {
 }
 
 #[inline]
-fn ack(placed: &Placement) -> Ack {
+pub(crate) fn ack(placed: &Placement) -> Ack {
     Ack {
         offset: placed.at,
         queue: placed.queue,

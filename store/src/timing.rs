@@ -106,7 +106,11 @@ impl Store {
     /// What became of a timer that is neither pending nor cancelled: it fired, if its schedule is in the log.
     pub(crate) fn ended(&self, handle: &Handle) -> Result<Cancel> {
         let core = self.core();
-        let in_log = handle.schedule >= core.views.read().start && handle.schedule < core.cursors.applied();
+        let in_log = {
+            let views = core.views.read();
+            let refused = views.voids.contains(&handle.schedule);
+            (views.start..views.applied).contains(&handle.schedule) && !refused
+        };
         let head = (crate::frame::OP_HEAD_BYTES + crate::frame::RECORD_AT_SCHEDULE) as u64;
         let Some(at) = handle.schedule.0.checked_sub(head).filter(|_| in_log) else {
             return Ok(Cancel::NotFound);

@@ -181,6 +181,7 @@ fn operations_are_those_of_the_page() {
         ("unlock", Op::Unlock { group: "g", client: "c", queues: vec![("t", 2)] }),
         ("attributes", Op::Attributes { of_group: false, name: "t", attributes: vec![("a", "b")] }),
         ("clear", Op::Clear { group: "g", topic: "t" }),
+        ("once", Op::Once(frame::Once { key: 1, window_ms: 2, most: 3 })),
     ];
     let page: BTreeMap<String, (String, String)> = rows("Operations")
         .into_iter()
@@ -213,7 +214,7 @@ fn operations_are_those_of_the_page() {
         let head = text.split(", record").next().unwrap();
         assert_eq!(payload_bytes(head), Some(record_at), "`{name}`: {text}");
     }
-    assert_eq!(page.len(), 17, "every operation has a row");
+    assert_eq!(page.len(), 18, "every operation has a row");
 }
 
 /// Where the table behind a line of the page ends, in bytes.

@@ -67,6 +67,9 @@ counts! {
     deleted: "topics deleted",
     consumed: "deliveries acked or nacked",
     undecided: "acks and nacks without an outcome",
+    locks: "locks granted",
+    locks_refused: "locks refused",
+    repeats: "repeats of messages stored once",
     rebuilds: "rebuilds compared",
     sweeps: "sweeps",
     reads: "records read",
@@ -98,6 +101,9 @@ impl Counts {
             "lies that were told after the power cut",
             "misdirected writes",
             "topics deleted",
+            "locks granted",
+            "locks refused",
+            "repeats of messages stored once",
             "acks and nacks without an outcome",
         ];
         self.named().into_iter().filter(|(name, n)| must.contains(name) && *n < least).collect()

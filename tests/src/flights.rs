@@ -1,10 +1,11 @@
 //! Calls whose answer is not there yet, and what their answers mean.
 
-use mainspring::{Ack, Cancel, Failed, Pending, Scheduled, Wait};
+use mainspring::{Ack, Cancel, Failed, Once, Pending, Scheduled, Stored, Wait};
 
 use crate::Verdict;
 use crate::history::History;
 use crate::invariants::failstop;
+use crate::invariants::requests::{Heard, placed};
 use crate::model::{CancelAnswer, Told};
 
 /// A call under way.
@@ -22,6 +23,12 @@ pub(crate) enum Flight {
     Failed { group: String, id: u64, reconsume: u32, pending: Pending<Failed> },
     /// Progress.
     Offset { told: Told, pending: Pending<()> },
+    /// Progress in many queues.
+    Progress { told: Vec<Told>, pending: Pending<()> },
+    /// A lock of queues.
+    Locked { pending: Pending<Vec<bool>> },
+    /// Messages that are stored once.
+    Once { ids: Vec<u64>, pending: Pending<Vec<Once>> },
 }
 
 impl Flight {
@@ -33,7 +40,9 @@ impl Flight {
             Self::Schedule { pending, .. } => pending.end().0,
             Self::Cancel { pending, .. } => pending.end().0,
             Self::Failed { pending, .. } => pending.end().0,
-            Self::Offset { pending, .. } => pending.end().0,
+            Self::Offset { pending, .. } | Self::Progress { pending, .. } => pending.end().0,
+            Self::Locked { pending } => pending.end().0,
+            Self::Once { pending, .. } => pending.end().0,
         }
     }
 
@@ -44,7 +53,9 @@ impl Flight {
             Self::Schedule { pending, .. } => pending.is_ready(),
             Self::Cancel { pending, .. } => pending.is_ready(),
             Self::Failed { pending, .. } => pending.is_ready(),
-            Self::Offset { pending, .. } => pending.is_ready(),
+            Self::Offset { pending, .. } | Self::Progress { pending, .. } => pending.is_ready(),
+            Self::Locked { pending } => pending.is_ready(),
+            Self::Once { pending, .. } => pending.is_ready(),
         }
     }
 }
@@ -132,8 +143,43 @@ impl History {
                 self.heard("commit_offset", pending.wait())?;
                 self.model.told.push((end, told));
             }
+            Flight::Progress { told, pending } => {
+                self.heard("set_progress", pending.wait())?;
+                self.promised(Wait::Committed, end);
+                self.model.told.extend(told.into_iter().map(|told| (end, told)));
+            }
+            Flight::Locked { pending } => {
+                let held = self.heard("lock", pending.wait())?;
+                self.promised(Wait::Committed, end);
+                self.note(|| format!("the lock up to {end} -> {held:?}"));
+                self.counts.locks += held.iter().filter(|held| **held).count() as u64;
+                self.counts.locks_refused += held.iter().filter(|held| !**held).count() as u64;
+                self.model.heard.push((end, Heard::Locked(held)));
+            }
+            Flight::Once { ids, pending } => {
+                let all = self.heard("store_once", pending.wait())?;
+                self.once_stored(end, &ids, &all);
+            }
         }
         Ok(())
+    }
+
+    fn once_stored(&mut self, end: u64, ids: &[u64], all: &[Once]) {
+        self.promised(Wait::Committed, end);
+        self.note(|| format!("once {ids:?} -> {all:?}"));
+        for (id, once) in ids.iter().zip(all) {
+            match once.stored {
+                _ if once.repeated => self.counts.repeats += 1,
+                Stored::Message(ack) => self.appended(Wait::Committed, end, &[(*id, ack)]),
+                Stored::Timer(timer) => {
+                    let (at, due_ms) = (timer.handle.schedule.0, timer.due_ms);
+                    self.handles.push((due_ms, at));
+                    self.model.told.push((end, Told::Schedule { id: *id, at, due_ms }));
+                }
+            }
+        }
+        let heard = all.iter().map(|once| (placed(once), once.repeated)).collect();
+        self.model.heard.push((end, Heard::Stored(heard)));
     }
 
     fn appended(&mut self, wait: Wait, end: u64, acks: &[(u64, Ack)]) {

@@ -6,6 +6,10 @@ use std::rc::Rc;
 use crate::Verdict;
 use crate::invariants::{order, timers};
 use crate::raw::{RawFrame, RawOp, RawRecord};
+use crate::requests::{Place, Requests};
+
+/// The property that holds the key of a message that is stored once.
+pub const ONCE: &str = "ONCE";
 
 /// How far a queue skip goes.
 pub const QUEUE_SKIP: u64 = 1 << 22;
@@ -92,6 +96,10 @@ pub struct Fold {
     pub voids: BTreeSet<u64>,
     /// Timers that fired: the position of their schedule, in order.
     pub fired: Vec<u64>,
+    /// Locks, and messages that are stored once.
+    pub requests: Requests,
+    /// Attributes of groups (true) and topics, by name.
+    pub attributes: BTreeMap<(bool, String), Vec<(String, String)>>,
 }
 
 impl Fold {
@@ -101,13 +109,47 @@ impl Fold {
     /// The property that it breaks.
     pub fn advance(&mut self, frame: &Rc<RawFrame>) -> Verdict {
         order::frame(self, frame)?;
+        self.requests.pass(frame.owner_ms);
+        let mut once = None;
         for op in frame.ops() {
-            self.op(op, frame)?;
+            match (op, once.take()) {
+                (RawOp::Once { window_ms }, _) => once = Some(*window_ms),
+                (_, Some(window_ms)) if !self.is_first(op, frame, window_ms) => self.refused(op, frame)?,
+                _ => self.op(op, frame)?,
+            }
         }
         self.owner_ms = self.owner_ms.max(frame.owner_ms);
         self.end = frame.end;
         self.frames += 1;
         Ok(())
+    }
+
+    /// Whether a message that asks to be stored once is the first of its key.
+    fn is_first(&mut self, op: &RawOp, frame: &RawFrame, window_ms: i64) -> bool {
+        let (record, due_ms) = match op {
+            RawOp::Append(record) => (record, None),
+            RawOp::Schedule { due_ms, record } => (record, Some(*due_ms)),
+            _ => return true,
+        };
+        let queue_offset = due_ms.is_none().then_some(record.queue_offset);
+        let place = Place { at: record.at, queue: record.queue, queue_offset, due_ms };
+        let key = (record.topic.clone(), record.property(ONCE).unwrap_or_default().to_owned());
+        self.requests.once(key, place, frame.owner_ms + window_ms, frame.end)
+    }
+
+    /// A repeat is in the log and nowhere else.
+    fn refused(&mut self, op: &RawOp, frame: &Rc<RawFrame>) -> Verdict {
+        match op {
+            RawOp::Append(record) => {
+                self.voids.insert(record.at);
+                self.arrive(record, frame, false)
+            }
+            RawOp::Schedule { record, .. } => {
+                self.voids.insert(record.at);
+                order::record(record, frame)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn op(&mut self, op: &RawOp, frame: &Rc<RawFrame>) -> Verdict {
@@ -143,8 +185,28 @@ impl Fold {
             RawOp::Offset { group, topic, queue, offset } => {
                 self.offsets.insert((group.clone(), topic.clone(), *queue), *offset);
             }
-            RawOp::Topic { name, config } => drop(self.topics.insert(name.clone(), config.clone())),
-            RawOp::Group { name, config } => drop(self.groups.insert(name.clone(), config.clone())),
+            RawOp::Topic { name, config } => {
+                self.topics.insert(name.clone(), config.clone());
+                self.attributes.remove(&(false, name.clone()));
+                if config.is_none() {
+                    self.requests.firsts.retain(|(topic, _), _| topic != name);
+                }
+            }
+            RawOp::Group { name, config } => {
+                self.groups.insert(name.clone(), config.clone());
+                self.attributes.remove(&(true, name.clone()));
+            }
+            RawOp::Attributes { of_group, name, attributes } => {
+                self.attributes.insert((*of_group, name.clone()), attributes.clone());
+            }
+            RawOp::Clear { group, topic } => {
+                let other = |wanted: &String, found: &String| !wanted.is_empty() && wanted != found;
+                self.offsets.retain(|(of, on, _), _| other(group, of) || other(topic, on));
+            }
+            RawOp::Lock { group, client, lease_ms, queues } => {
+                self.requests.lock((group, client), queues, frame.owner_ms + lease_ms, frame.end);
+            }
+            RawOp::Unlock { group, client, queues } => self.requests.unlock((group, client), queues),
             RawOp::Trim { start } => self.start = self.start.max(*start),
             RawOp::Open { skips, .. } => {
                 let more = u64::from(skips.saturating_sub(self.skips)) * QUEUE_SKIP;
@@ -154,7 +216,7 @@ impl Fold {
                     self.start = frame.at;
                 }
             }
-            RawOp::Segment { .. } | RawOp::ClockStep { .. } | RawOp::Digest { .. } => {}
+            RawOp::Segment { .. } | RawOp::ClockStep { .. } | RawOp::Digest { .. } | RawOp::Once { .. } => {}
         }
         Ok(())
     }

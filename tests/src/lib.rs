@@ -19,6 +19,8 @@ pub mod model;
 mod ops;
 pub mod plan;
 pub mod raw;
+mod requested;
+pub mod requests;
 pub mod rng;
 mod scenarios;
 

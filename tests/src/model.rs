@@ -7,9 +7,11 @@ use backends::FaultyBackend;
 use mainspring::Cancel;
 
 use crate::fold::Fold;
-use crate::invariants::{Verdict, cancels, invented, once, progress, reuse, timers};
+use crate::invariants::requests::Heard;
+use crate::invariants::{Verdict, cancels, invented, once, progress, requests, reuse, timers};
 use crate::raw::log::Known;
 use crate::raw::{RawFrame, RawLog, RawOp};
+use crate::requests::Queues;
 use crate::rng::Rng;
 
 /// A message that a client sent.
@@ -78,6 +80,8 @@ pub struct Model {
     pub cancels_asked: HashSet<(i64, u64)>,
     /// Progress that clients said.
     pub offsets_asked: HashSet<(String, String, u32, u64)>,
+    /// Locks that clients asked for or gave up: group, client, queues.
+    pub locks_asked: HashSet<(String, String, Queues)>,
     /// Log positions of messages that the consumer asked to ack.
     pub acked: HashSet<u64>,
     /// Where messages stand in the chain.
@@ -88,6 +92,8 @@ pub struct Model {
     pub told: Vec<(u64, Told)>,
     /// Answers to cancels, not judged yet.
     pub cancelled: Vec<CancelAnswer>,
+    /// Answers of requests, not judged yet, by the end of their frame.
+    pub heard: Vec<(u64, Heard)>,
     /// Below this the log survives a power cut.
     pub durable: u64,
     /// Queue offsets that somebody holds, and the log position that they name.
@@ -182,6 +188,7 @@ impl Model {
             self.copies.retain(|_, all| !all.is_empty());
             self.noted.clear();
             self.cancelled.retain(|answer| answer.applied <= end);
+            self.heard.retain(|(of, _)| *of <= end);
         }
         if self.fold.end > end {
             self.fold = Fold::default();
@@ -208,6 +215,13 @@ impl Model {
                 cancels::truthful(&self.fold, &answer)?;
             } else {
                 self.cancelled.push(answer);
+            }
+        }
+        for (end, heard) in std::mem::take(&mut self.heard) {
+            if end <= self.fold.end {
+                requests::decided(&self.fold, end, &heard)?;
+            } else {
+                self.heard.push((end, heard));
             }
         }
         Ok(())

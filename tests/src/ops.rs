@@ -15,8 +15,8 @@ use crate::invariants::progress;
 use crate::model::{Asked, Model, Told};
 use crate::plan::Class;
 
-const TOPICS: [&str; 3] = ["t0", "t1", "t2"];
-const GROUPS: [&str; 2] = ["g0", "g1"];
+pub(crate) const TOPICS: [&str; 3] = ["t0", "t1", "t2"];
+pub(crate) const GROUPS: [&str; 2] = ["g0", "g1"];
 const LEVELS: [Wait; 4] = [Wait::Committed, Wait::Committed, Wait::Flushed, Wait::Appended];
 
 impl History {
@@ -43,6 +43,7 @@ impl History {
             if full { 5 } else { 0 },  // space goes or comes
             2,                         // many timers at once
             if eio { 7 } else { 0 },   // a call will fail
+            20,                        // a request
             if self.lying { 30 } else { 0 },
         ];
         match self.rng.weighted(&weights) {
@@ -79,6 +80,7 @@ impl History {
                 );
                 Ok(())
             }
+            17 => self.request(),
             _ => {
                 let kind = *self.rng.pick(&[OpKind::Flush, OpKind::Flush, OpKind::Seal]);
                 self.note(|| format!("the next {kind:?} will lie"));
@@ -115,7 +117,7 @@ impl History {
     }
 
     /// A call was refused: nothing was written, so what it asked for is not to be found ever.
-    fn unasked(&mut self, ids: &[u64], what: &str, error: &mainspring::Error) -> Verdict {
+    pub(crate) fn unasked(&mut self, ids: &[u64], what: &str, error: &mainspring::Error) -> Verdict {
         self.note(|| format!("{what} refused: {:?}", error.kind()));
         self.counts.full += u64::from(error.kind() == mainspring::ErrorKind::Full);
         self.refused(what, error)?;
@@ -494,7 +496,7 @@ impl History {
 }
 
 /// The draft of a message.
-fn drafted(asked: &Asked) -> Draft<'_> {
+pub(crate) fn drafted(asked: &Asked) -> Draft<'_> {
     Draft { properties: &asked.properties, queue: asked.queue, ..draft(&asked.topic, &asked.body) }
 }
 

@@ -98,6 +98,7 @@ impl Plan {
             default_queues: u32::try_from(rng.range(1, 4)).unwrap_or(1),
             level_delays_ms: vec![20, 100, 500, 2_000, 10_000, 60_000],
             attempts_max: 2,
+            once_window_ms: *rng.pick(&[300, 5_000, 60_000]),
             threads: false,
             ..Options::default()
         };

@@ -45,6 +45,10 @@ fn planted_bugs_are_found() {
         Bug::FiresTwice,
         Bug::DroppedTooEarly,
         Bug::FailedFlushRetried,
+        Bug::LockTaken,
+        Bug::LocksForgotten,
+        Bug::RepeatStored,
+        Bug::KeysForgotten,
     ] {
         assert!(run(0..300, Some(bug)).failure.is_some(), "{bug:?} was not found");
     }

@@ -28,6 +28,32 @@ pub enum Due {
     At(i64),
 }
 
+/// The property by which a message asks to be stored once: `true` goes by its unique key, which a client keeps for all
+/// tries of one message; any other text is a key of the producer's own; `false` asks for nothing.
+pub const STORE_ONCE: &str = "STORE_ONCE";
+
+/// What a message asks for by [`STORE_ONCE`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreOnce {
+    /// Nothing: it goes as its topic says.
+    Unasked,
+    /// To be stored once, by its unique key.
+    UniqueKey,
+    /// To be stored once, by this key.
+    Key(String),
+}
+
+impl StoreOnce {
+    fn asked(value: &str) -> Self {
+        match value.trim() {
+            "" => Self::Unasked,
+            text if text.eq_ignore_ascii_case("false") => Self::Unasked,
+            text if text.eq_ignore_ascii_case("true") => Self::UniqueKey,
+            key => Self::Key(key.to_owned()),
+        }
+    }
+}
+
 /// Properties as they are stored, and what they asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
@@ -41,6 +67,10 @@ pub struct Prepared {
     pub wait: bool,
     /// Whether it is half of a transaction.
     pub transactional: bool,
+    /// Whether it is to be stored once.
+    pub once: StoreOnce,
+    /// Whether the producer gave the unique key.
+    pub key_given: bool,
     /// Whether it has a sharding key: its order counts.
     pub ordered: bool,
 }
@@ -68,7 +98,7 @@ pub fn prepare(
 ) -> Result<Prepared, Response> {
     let mut text = Vec::with_capacity(given.len() + 128);
     let (mut unique_key, mut wait, mut transactional, mut ordered) = (None, true, false, false);
-    let mut delay = Delay::default();
+    let (mut once, mut delay) = (StoreOnce::Unasked, Delay::default());
     for (key, value) in pairs(given.as_bytes()) {
         match key {
             name::POP_CK | name::CLUSTER | name::MSG_REGION | name::TRACE_ON => continue,
@@ -81,6 +111,7 @@ pub fn prepare(
                     name::UNIQ_KEY => unique_key = Some(value.to_owned()),
                     name::WAIT => wait = !value.eq_ignore_ascii_case("false"),
                     name::SHARDING_KEY => ordered = true,
+                    STORE_ONCE => once = StoreOnce::asked(value),
                     name::TRAN_MSG => transactional = value.eq_ignore_ascii_case("true"),
                     _ => {}
                 }
@@ -88,7 +119,8 @@ pub fn prepare(
             }
         }
     }
-    if unique_key.is_none() && keys.1 == Keys::Make {
+    let key_given = unique_key.is_some();
+    if !key_given && keys.1 == Keys::Make {
         let made = keys.0.next(now_ms());
         put(&mut text, name::UNIQ_KEY, &made);
         unique_key = Some(made);
@@ -100,7 +132,8 @@ pub fn prepare(
         let why = format!("the properties have {} bytes, {PROPERTIES_BYTES_MAX} are allowed", text.len());
         return Err(Response::refuse(response::MESSAGE_ILLEGAL, why));
     }
-    Ok(Prepared { text, unique_key, due: delay.due(now_ms)?, wait, transactional, ordered })
+    let due = delay.due(now_ms)?;
+    Ok(Prepared { text, unique_key, due, wait, transactional, once, key_given, ordered })
 }
 
 #[derive(Default)]
@@ -182,6 +215,21 @@ mod tests {
         assert_eq!(kept.unique_key.as_deref(), Some("u"));
         assert!(kept.wait && kept.transactional && kept.ordered);
         assert_eq!(run(&[], Keys::Leave).unwrap().unique_key, None);
+    }
+
+    #[test]
+    fn asking_to_be_stored_once() {
+        let once = |value| run(&[("STORE_ONCE", value)], Keys::Make).unwrap().once;
+        for unasked in ["", " ", "false", "FALSE"] {
+            assert_eq!(once(unasked), StoreOnce::Unasked, "{unasked:?}");
+        }
+        assert_eq!((once("true"), once(" True ")), (StoreOnce::UniqueKey, StoreOnce::UniqueKey));
+        assert_eq!(once("order-7"), StoreOnce::Key("order-7".into()));
+        assert_eq!(run(&[], Keys::Make).unwrap().once, StoreOnce::Unasked);
+        assert!(run(&[("UNIQ_KEY", "u")], Keys::Make).unwrap().key_given);
+        let made = run(&[("STORE_ONCE", "true")], Keys::Make).unwrap();
+        assert!(!made.key_given && made.unique_key.is_some());
+        assert_eq!(name::get(&made.text, STORE_ONCE), Some("true"));
     }
 
     #[test]

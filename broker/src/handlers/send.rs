@@ -10,7 +10,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use mainspring::{
-    Ack, Draft, PERM_WRITE, Result as StoreResult, Scheduled, TopicConfig, Wait,
+    Ack, Draft, Once, OnceDraft, PERM_WRITE, Result as StoreResult, Scheduled, Stored, TopicConfig, Wait,
     record::{
         Batch, MessageId,
         layout::{
@@ -27,7 +27,7 @@ use crate::{
     clients::peer::Peer,
     handlers::{
         offsets,
-        outgoing::{self, Due, Keys, Prepared},
+        outgoing::{self, Due, Keys, Prepared, STORE_ONCE, StoreOnce},
         recall, topics,
     },
     names,
@@ -41,6 +41,8 @@ use crate::{
 
 /// System flag bits that a producer decides: compression and many tags. The others say how a record is laid out.
 const SYS_FLAG_KEPT: i32 = COMPRESSED | MULTI_TAGS | COMPRESSION_MASK;
+/// The attribute of a topic whose messages are stored once each, by the unique keys of their producers.
+const TOPIC_STORES_ONCE: &str = "store.once";
 /// Most messages in one batch.
 const BATCH_MESSAGES_MAX: usize = 16_384;
 
@@ -264,24 +266,32 @@ fn read_batch(
     Ok(messages)
 }
 
+impl Send {
+    fn draft<'a>(&'a self, queue: u32, flag: i32, body: &'a [u8], properties: &'a [u8]) -> Draft<'a> {
+        Draft {
+            topic: &self.topic,
+            queue: Some(queue),
+            body,
+            properties,
+            flag,
+            sys_flag: self.sys_flag,
+            born_ms: self.born_ms,
+            born_host: self.peer.born_host(),
+            reconsume_times: self.reconsume_times,
+            prepared_transaction_offset: 0,
+        }
+    }
+}
+
 /// Appends a send to a topic that exists. One that is not appended yet stays whole.
 fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled {
     let queue = choose_queue(send.queue, config)?;
-    let draft = |flag, body, properties| Draft {
-        topic: &send.topic,
-        queue: Some(queue),
-        body,
-        properties,
-        flag,
-        sys_flag: send.sys_flag,
-        born_ms: send.born_ms,
-        born_host: send.peer.born_host(),
-        reconsume_times: send.reconsume_times,
-        prepared_transaction_offset: 0,
-    };
+    if let Some(reply) = store_once(broker, send, (config, queue))? {
+        return Ok(reply);
+    }
     match &send.content {
         Content::One { flag, body, prepared } => {
-            let draft = draft(*flag, &body[..], &prepared.text);
+            let draft = send.draft(queue, *flag, body, &prepared.text);
             let wait = wait(broker, prepared.wait);
             let due_ms = match prepared.due {
                 Due::Now => {
@@ -304,13 +314,92 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
             let wait = wait(broker, messages.iter().any(|(_, _, prepared)| prepared.wait));
             let drafts: Vec<Draft<'_>> = messages
                 .iter()
-                .map(|(flag, body, prepared)| draft(*flag, &body[..], &prepared.text))
+                .map(|(flag, body, prepared)| send.draft(queue, *flag, body, &prepared.text))
                 .collect();
             let pending = broker.store.append_batch(&drafts, wait)?;
             count(broker, send, Kind::Normal, messages.iter().map(|(_, body, _)| body.len()));
             Ok(answer(broker, pending, send.transaction_id.take(), many_acks))
         }
     }
+}
+
+/// Keys of the messages, where some are to be stored once; else none. A copy of a failed message has all properties of
+/// the message and is another one.
+fn once_keys<'a>(
+    send: &'a Send,
+    config: &TopicConfig,
+) -> std::result::Result<Vec<Option<&'a str>>, Response> {
+    let by_topic = config.attributes.get(TOPIC_STORES_ONCE).is_some_and(|value| value == "true");
+    let all: Vec<(&Prepared, Option<&str>)> = match &send.content {
+        Content::One { prepared, .. } if by_topic || prepared.once != StoreOnce::Unasked => {
+            vec![(prepared, send.transaction_id.as_deref())]
+        }
+        Content::Many(messages)
+            if by_topic || messages.iter().any(|(_, _, prepared)| prepared.once != StoreOnce::Unasked) =>
+        {
+            messages.iter().map(|(_, _, prepared)| (prepared, prepared.unique_key.as_deref())).collect()
+        }
+        _ => return Ok(Vec::new()),
+    };
+    if names::is_of_failures(&send.topic) {
+        return Ok(Vec::new());
+    }
+    let key = |(prepared, unique): (&'a Prepared, Option<&'a str>)| match &prepared.once {
+        StoreOnce::Key(key) => Ok(Some(key.as_str())),
+        StoreOnce::UniqueKey if !prepared.key_given => {
+            let text = format!("the message asks by {STORE_ONCE} to be stored once and has no unique key");
+            Err(Response::refuse(response::MESSAGE_ILLEGAL, text))
+        }
+        StoreOnce::UniqueKey => Ok(unique),
+        StoreOnce::Unasked => Ok(unique.filter(|_| by_topic && prepared.key_given)),
+    };
+    all.into_iter().map(key).collect()
+}
+
+/// Appends a send of which messages are to be stored once; nothing where none is.
+fn store_once(
+    broker: &Arc<Broker>,
+    send: &mut Send,
+    (config, queue): (&TopicConfig, u32),
+) -> std::result::Result<Option<Reply>, Response> {
+    let keys = once_keys(send, config)?;
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    let (kind, messages) = match &send.content {
+        Content::One { flag, body, prepared } => {
+            let due_ms = match prepared.due {
+                Due::Now => None,
+                Due::Level(level) => Some(broker.store.level_due_ms(level)),
+                Due::At(at) => Some(at),
+            };
+            let kind = match due_ms {
+                Some(_) => Kind::Delay,
+                None if prepared.ordered => Kind::Fifo,
+                None => Kind::Normal,
+            };
+            let draft = send.draft(queue, *flag, body, &prepared.text);
+            (kind, vec![OnceDraft { draft, due_ms, key: keys[0] }])
+        }
+        Content::Many(messages) => {
+            let drafts =
+                messages.iter().map(|(flag, body, prepared)| send.draft(queue, *flag, body, &prepared.text));
+            let drafts = drafts.zip(keys).map(|(draft, key)| OnceDraft { draft, due_ms: None, key });
+            (Kind::Normal, drafts.collect())
+        }
+    };
+    let pending = broker.store.store_once(&messages)?;
+    // Only repeats of what is committed are known at once.
+    if pending.peek().is_none() {
+        count(broker, send, kind, messages.iter().map(|message| message.draft.body.len()));
+    }
+    let topic = matches!(send.content, Content::One { .. }).then(|| send.topic.clone());
+    let key = send.transaction_id.clone().unwrap_or_default();
+    let fields = move |broker: &Broker, all: Vec<Once>| match topic {
+        Some(topic) => once_ack(broker, &all, (&topic, &key)),
+        None => once_acks(broker, &all),
+    };
+    Ok(Some(answer(broker, pending, send.transaction_id.take(), fields)))
 }
 
 /// Counts what stands in the log now.
@@ -388,6 +477,25 @@ fn many_acks(broker: &Broker, acks: Vec<Ack>) -> Response {
     let host = broker.settings.advertised;
     let ids: Vec<String> = acks.iter().map(|ack| MessageId::new(host, ack.offset.0).to_string()).collect();
     let (queue, queue_offset) = acks.first().map_or((0, 0), |ack| (ack.queue, ack.queue_offset));
+    placed(Value::Text(ids.join(",")), queue, queue_offset)
+}
+
+/// The same for the first send and for its repeats, whatever they ask for.
+fn once_ack(broker: &Broker, all: &[Once], of: (&str, &str)) -> Response {
+    match all.first().map(|once| once.stored) {
+        Some(Stored::Timer(at)) => scheduled(broker, at.queue, at, of),
+        Some(Stored::Message(ack)) => one_ack(broker, ack),
+        None => Response::ok(),
+    }
+}
+
+/// The same for a batch, of which one may have been a timer when it was sent alone.
+fn once_acks(broker: &Broker, all: &[Once]) -> Response {
+    let host = broker.settings.advertised;
+    let id = |once: &Once| MessageId::new(host, once.stored.offset().0).to_string();
+    let ids: Vec<String> = all.iter().map(id).collect();
+    let first = all.first().map(|once| (once.stored.queue(), once.stored.queue_offset().unwrap_or(0)));
+    let (queue, queue_offset) = first.unwrap_or_default();
     placed(Value::Text(ids.join(",")), queue, queue_offset)
 }
 

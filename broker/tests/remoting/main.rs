@@ -9,6 +9,7 @@ mod consumption;
 mod dialogue;
 mod find;
 mod membership;
+mod once;
 mod orderly;
 mod paced;
 mod pulls;

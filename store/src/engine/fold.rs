@@ -110,7 +110,8 @@ mod tests {
     use backends::MemoryBackend;
 
     use crate::{
-        CommitRule, GroupConfig, Handle, ManualClock, Message, Options, QueueLock, Store, TopicConfig,
+        CommitRule, GroupConfig, Handle, ManualClock, Message, OnceDraft, Options, QueueLock, Store,
+        TopicConfig, draft,
     };
 
     /// What the compared bases held, so that the comparison is not an empty one.
@@ -125,6 +126,7 @@ mod tests {
         skips: u64,
         epochs: u64,
         locks: u64,
+        keys: u64,
         compared: u64,
     }
 
@@ -148,6 +150,8 @@ mod tests {
                 near_horizon_ms: 1_000,
                 retention_bytes: Some(200 << 10),
                 fire_reserve_bytes: 0,
+                once_window_ms: 5_000,
+                once_keys_max: 4,
                 ..Options::default()
             };
             Self {
@@ -173,7 +177,7 @@ mod tests {
 
         fn call(&mut self, store: &Store) {
             let message = self.message();
-            match self.below(17) {
+            match self.below(18) {
                 0..4 => drop(store.append(message).unwrap()),
                 4..9 => {
                     let delay = Duration::from_millis(self.below(20_000));
@@ -205,6 +209,12 @@ mod tests {
                     } else {
                         drop(store.lock_queues(&lock, Duration::from_secs(2)).unwrap());
                     }
+                }
+                16 => {
+                    let (key, timed) = (format!("k{}", self.below(6)), self.below(2) == 0);
+                    let due_ms = timed.then(|| store.now_ms() + 3_000);
+                    let message = OnceDraft { draft: draft("t0", b"once"), due_ms, key: Some(&key) };
+                    drop(store.store_once(&[message]).unwrap());
                 }
                 _ => {
                     let ms = self.below(2_000);
@@ -241,6 +251,7 @@ mod tests {
             seen.trims += u64::from(views.start.0 != 1 << 40);
             seen.skips += u64::from(views.queue_skips > 0);
             seen.locks += u64::from(views.locks.iter().len() > 0);
+            seen.keys += u64::from(!views.once.is_empty());
             seen.epochs += u64::from(views.applied.epoch().0 > 1);
         }
 

@@ -33,7 +33,7 @@ use crate::planted::{self, Bug};
 
 pub(crate) use op::write_head;
 pub use op::{
-    BadOp, OP_FIELDS, OP_HEAD_BYTES, Op, OpKind, OpReader, Opening, RECORD_AT_APPEND, RECORD_AT_FIRE,
+    BadOp, OP_FIELDS, OP_HEAD_BYTES, Once, Op, OpKind, OpReader, Opening, RECORD_AT_APPEND, RECORD_AT_FIRE,
     RECORD_AT_SCHEDULE,
 };
 

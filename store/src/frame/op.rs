@@ -28,6 +28,7 @@
 //! | 15 | unlock | group text, client text, count 8, topic text, queue 4 |
 //! | 16 | attributes | of 1, name text, count 8, attribute text, value text |
 //! | 17 | clear | group text, topic text |
+//! | 18 | once | key 16, window 8, most 4 |
 //!
 //! The fields behind a count are there so many times. Kinds from 14 on need feature level 2.
 
@@ -88,6 +89,8 @@ pub enum OpKind {
     Attributes = 16,
     /// Progress is forgotten.
     Clear = 17,
+    /// The operation behind it counts only if its key is new.
+    Once = 18,
 }
 
 impl OpKind {
@@ -110,6 +113,7 @@ impl OpKind {
             15 => Self::Unlock,
             16 => Self::Attributes,
             17 => Self::Clear,
+            18 => Self::Once,
             _ => return None,
         })
     }
@@ -136,6 +140,17 @@ pub struct Opening {
     pub node: u64,
     /// The boot of the machine in which it was opened.
     pub boot_id: u128,
+}
+
+/// What is asked of the message or timer behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Once {
+    /// Its key, of topic and text.
+    pub key: u128,
+    /// How long the key is remembered from the frame's owner time on, milliseconds.
+    pub window_ms: i64,
+    /// How many keys are remembered at most.
+    pub most: u32,
 }
 
 /// An operation as it is read. Records carry the position of their first byte within the frame.
@@ -268,6 +283,8 @@ pub enum Op<'a> {
         /// The topic; empty for all of them.
         topic: &'a str,
     },
+    /// See [`OpKind::Once`].
+    Once(Once),
 }
 
 impl Op<'_> {
@@ -336,6 +353,10 @@ impl Op<'_> {
             Op::Clear { group, topic } => {
                 out.text(group).text(topic);
                 OpKind::Clear
+            }
+            Op::Once(once) => {
+                out.u128(once.key).i64(once.window_ms).u32(once.most);
+                OpKind::Once
             }
             Op::Append { .. } | Op::Schedule { .. } | Op::Fire { .. } => {
                 unreachable!("records are encoded in place")
@@ -465,6 +486,7 @@ fn parse(kind: OpKind, payload: &[u8], payload_at: usize) -> Result<Op<'_>, Malf
             Op::Attributes { of_group, name, attributes: settings::read_attributes(&mut r)? }
         }
         OpKind::Clear => Op::Clear { group: r.text()?, topic: r.text()? },
+        OpKind::Once => Op::Once(Once { key: r.u128()?, window_ms: r.i64()?, most: r.u32()? }),
         OpKind::Salvage => return Err(Malformed),
     };
     r.end()?;

@@ -6,9 +6,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Lease, Place, QUEUE_OFFSET_MAX, QUEUE_SKIP, Views};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{First, Lease, Place, QUEUE_OFFSET_MAX, QUEUE_SKIP, Views};
 use crate::error::{Error, ErrorKind};
-use crate::frame::{BadOp, FEATURE_LEVEL, Frame, Op};
+use crate::frame::{BadOp, FEATURE_LEVEL, Frame, Once, Op};
 use crate::index::Unit;
 use crate::message::Handle;
 use crate::offset::Offset;
@@ -44,6 +46,8 @@ pub enum Answer {
     Cancelled(bool),
     /// A lock: whether the client holds each queue.
     Locked(Vec<bool>),
+    /// Messages that ask to be stored once: where the first of the key stands, if that is an earlier one.
+    Stored(Vec<Option<First>>),
 }
 
 /// A frame that passed its checksum and cannot be applied.
@@ -123,13 +127,66 @@ impl Views {
             return Err(BadApply::Feature(frame.header.feature_level));
         }
         self.locks.expire(frame.header.owner_ms);
+        self.once.expire(frame.header.owner_ms);
+        let (mut once, mut stored) = (None, Vec::new());
         for op in frame.ops() {
             let op = op.map_err(|BadOp { at }| BadApply::Op(at))?;
+            if let Op::Once(asked) = op {
+                once = Some(asked);
+                continue;
+            }
+            if let Some(asked) = once.take()
+                && !(context.replay && planted::is(Bug::KeysForgotten))
+            {
+                let first = self.first_of(asked, &op, frame)?;
+                stored.push(first);
+                if first.is_some() {
+                    continue;
+                }
+            }
             self.apply_op(&op, frame, context, effects)?;
+        }
+        if !stored.is_empty() {
+            effects.answers.push((frame.header.at, Answer::Stored(stored)));
         }
         self.owner_ms = self.owner_ms.max(Some(frame.header.owner_ms));
         self.applied = frame.end();
         Ok(())
+    }
+
+    /// Decides on a message or timer that asks to be stored once. Where its key is remembered it is refused, and this
+    /// is the first; else its key is remembered from now on.
+    fn first_of(&mut self, asked: Once, op: &Op<'_>, frame: &Frame<'_>) -> Result<Option<First>, BadApply> {
+        let (at, record, due_ms) = match op {
+            Op::Append { at, record, .. } => (at, record, None),
+            Op::Schedule { due_ms, at, record, .. } => (at, record, Some(*due_ms)),
+            _ => return Ok(None),
+        };
+        let (record, at) = (arriving(*at, record)?, frame.header.at.plus(u64::from(*at)));
+        if let Some(first) = self.once.get(asked.key).copied().filter(|_| !planted::is(Bug::RepeatStored)) {
+            self.refuse(at, due_ms.is_none().then_some(&record));
+            return Ok(Some(first));
+        }
+        let first = First {
+            until_ms: frame.header.owner_ms.saturating_add(asked.window_ms),
+            at,
+            due_ms,
+            queue: record.queue(),
+            queue_offset: record.queue_offset(),
+            store_ms: record.store_ms(),
+            topic: xxh3_64(record.topic().as_bytes()),
+        };
+        self.once.add(asked.key, first, asked.most);
+        Ok(None)
+    }
+
+    /// A record is not to be: if it has a place in a queue, that is a blank for ever.
+    fn refuse(&mut self, at: Offset, placed: Option<&Record<'_>>) {
+        self.voids.insert(at);
+        if let Some(record) = placed {
+            let topic = self.topic_index(record.topic());
+            self.queue_mut(topic, record.queue() as usize).blank(record.queue_offset());
+        }
     }
 
     fn apply_op(
@@ -161,6 +218,7 @@ impl Views {
                     self.timers.cancel(*schedule, *due_ms) || self.timers.was_cancelled(*schedule, *due_ms);
                 effects.answers.push((frame.header.at, Answer::Cancelled(done)));
             }
+            Op::Lock { .. } if context.replay && planted::is(Bug::LocksForgotten) => {}
             Op::Lock { group, client, lease_ms, queues } => {
                 let until_ms = frame.header.owner_ms.saturating_add(*lease_ms);
                 let held = queues.iter().map(|(topic, queue)| {
@@ -191,7 +249,7 @@ impl Views {
                 }
                 _ => {}
             },
-            Op::Segment { .. } | Op::ClockStep { .. } => {}
+            Op::Segment { .. } | Op::ClockStep { .. } | Op::Once(_) => {}
             Op::Offset { .. }
             | Op::Topic { .. }
             | Op::Group { .. }
@@ -212,6 +270,9 @@ impl Views {
             Op::Topic { name, config } => {
                 let topic = self.topic_index(name);
                 self.topics[topic].config = config.clone().map(Arc::new);
+                if config.is_none() {
+                    self.once.forget_topic(name);
+                }
             }
             Op::Group { name, config } => match config {
                 Some(config) => drop(self.groups.insert((*name).to_owned(), Arc::new(config.clone()))),
@@ -243,13 +304,12 @@ impl Views {
             return;
         }
         effects.voids += 1;
-        self.voids.insert(arrival.at);
         if planted::is(Bug::BlankShown) {
+            self.voids.insert(arrival.at);
             self.arrive(arrival, context, effects);
             return;
         }
-        let topic = self.topic_index(arrival.record.topic());
-        self.queue_mut(topic, arrival.record.queue() as usize).blank(arrival.record.queue_offset());
+        self.refuse(arrival.at, Some(&arrival.record));
     }
 
     fn arrive(&mut self, arrival: &Arrival<'_>, context: Context, effects: &mut Effects) {

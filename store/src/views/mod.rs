@@ -2,6 +2,7 @@
 
 mod apply;
 mod locks;
+mod once;
 mod queue;
 mod replay;
 mod timers;
@@ -16,6 +17,7 @@ use crate::settings::{Attributes, GroupConfig, TopicConfig};
 
 pub use apply::{Answer, BadApply, Context, Effects};
 pub use locks::{LOCKS_MAX, Lease, LockKey, Locks};
+pub use once::{First, OnceKeys};
 pub use queue::{Located, Queue};
 pub use timers::{Pending, Place, Timers};
 
@@ -60,6 +62,8 @@ pub struct Views {
     pub(crate) offsets: BTreeMap<(String, String, u32), u64>,
     /// Order locks.
     pub(crate) locks: Locks,
+    /// Keys of messages that are stored once.
+    pub(crate) once: OnceKeys,
     /// Positions of records at or above `start` that were refused.
     pub(crate) voids: BTreeSet<Offset>,
     /// The digest at the end of the last segment that was folded in whole.
@@ -83,6 +87,7 @@ impl Views {
             groups: BTreeMap::new(),
             offsets: BTreeMap::new(),
             locks: Locks::default(),
+            once: OnceKeys::default(),
             voids: BTreeSet::new(),
             segment_digest: None,
         }

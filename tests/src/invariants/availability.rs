@@ -48,7 +48,7 @@ pub fn refused(reasons: Reasons, kind: ErrorKind, what: &str, error: &mainspring
             ErrorKind::Full => reasons.full,
             ErrorKind::Busy => reasons.narrow,
             ErrorKind::ReadOnly | ErrorKind::Corrupt | ErrorKind::Version => reasons.damaged,
-            ErrorKind::TooLarge => what == "batch",
+            ErrorKind::TooLarge => matches!(what, "batch" | "store_once"),
             _ => false,
         };
     require(reason, PROPERTY, || format!("{what} was refused for no reason: {error:?}"))

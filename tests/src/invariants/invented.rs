@@ -42,6 +42,13 @@ pub fn frame(model: &mut Model, frame: &RawFrame) -> Verdict {
                 let real = model.frame_ending(*at).is_some();
                 require(real, PROPERTY, || format!("{} has a digest of {}", place(frame.at), place(*at)))?;
             }
+            RawOp::Lock { group, client, queues, .. } | RawOp::Unlock { group, client, queues } => {
+                let asked = (group.clone(), client.clone(), queues.clone());
+                require(model.locks_asked.contains(&asked), PROPERTY, || {
+                    format!("a lock or unlock {asked:?} at {}", place(frame.at))
+                })?;
+            }
+            RawOp::Attributes { .. } | RawOp::Clear { .. } | RawOp::Once { .. } => {}
             RawOp::Fire { .. } | RawOp::Topic { .. } | RawOp::Group { .. } | RawOp::ClockStep { .. } => {}
         }
     }

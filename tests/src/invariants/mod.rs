@@ -10,6 +10,7 @@ pub mod once;
 pub mod order;
 pub mod progress;
 pub mod rebuild;
+pub mod requests;
 pub mod reuse;
 pub mod timers;
 pub mod views;

@@ -104,6 +104,7 @@ pub fn same(store: &Store, fold: &Fold, rng: &mut Rng) -> Verdict {
             format!("{group} consumed {topic}/{queue} up to {offset}, the store says {found:?}")
         })?;
     }
+    same_requests(store, fold)?;
     let topics = fold.topics.values().filter(|config| config.is_some()).count();
     require(store.topics().len() == topics, PROPERTY, || {
         format!("{} topics in the store, {topics} in the log", store.topics().len())
@@ -115,6 +116,30 @@ pub fn same(store: &Store, fold: &Fold, rng: &mut Rng) -> Verdict {
     for at in fold.voids.iter().filter(|at| **at >= fold.start) {
         let found = store.record_at(Offset(*at)).is_ok();
         require(!found, PROPERTY, || format!("the refused record at {} is shown", place(*at)))?;
+    }
+    Ok(())
+}
+
+/// Progress is listed, locks are held and attributes are kept as the log says.
+fn same_requests(store: &Store, fold: &Fold) -> Verdict {
+    let now_ms = store.now_ms();
+    for group in crate::ops::GROUPS {
+        let own = fold.offsets.iter().filter(|((of, _, _), _)| of == group);
+        let expected: Vec<_> =
+            own.map(|((_, topic, queue), offset)| (topic.clone(), *queue, *offset)).collect();
+        let found: Vec<_> = store.progress(group).into_iter().map(|p| (p.topic, p.queue, p.offset)).collect();
+        require(found == expected, "progress", || format!("{group} has {found:?}, by the log {expected:?}"))?;
+        let held = fold.requests.held.iter().any(|lock| lock.group == group && lock.until_ms > now_ms);
+        require(store.holds_lock(group) == held, PROPERTY, || {
+            format!("{group} holds a lock: {held} by the log")
+        })?;
+    }
+    let topics = store.topics().into_iter().map(|topic| ((false, topic.name), topic.attributes));
+    let groups = store.groups().into_iter().map(|group| ((true, group.name), group.attributes));
+    for (of, attributes) in topics.chain(groups) {
+        let expected: Vec<_> = fold.attributes.get(&of).cloned().unwrap_or_default();
+        let found: Vec<_> = attributes.into_iter().collect();
+        require(found == expected, PROPERTY, || format!("{of:?} has {found:?}, by the log {expected:?}"))?;
     }
     Ok(())
 }

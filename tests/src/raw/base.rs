@@ -25,7 +25,7 @@ impl RawBase {
         let (magic, version) = (r.take(4)?, r.u32()?);
         let (len, crc) = (usize::try_from(r.u64()?).ok()?, r.u32()?);
         let covered = [bytes.get(..16)?, bytes.get(20..len)?].concat();
-        if magic != b"MSB1" || version != 1 || crc32c::crc32c(&covered) != crc {
+        if magic != b"MSB1" || !(1..=2).contains(&version) || crc32c::crc32c(&covered) != crc {
             return None;
         }
         let (at, start, _digest) = (r.u64()?, r.u64()?, r.u64()?);

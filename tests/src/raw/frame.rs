@@ -56,6 +56,16 @@ pub enum RawOp {
     ClockStep { from_ms: i64, to_ms: i64 },
     /// The digest of the state at a segment's end.
     Digest { at: u64, digest: u64 },
+    /// A client wants queues.
+    Lock { group: String, client: String, lease_ms: i64, queues: Vec<(String, u32)> },
+    /// It gives them up.
+    Unlock { group: String, client: String, queues: Vec<(String, u32)> },
+    /// The attributes of a topic, or of a group.
+    Attributes { of_group: bool, name: String, attributes: Vec<(String, String)> },
+    /// Progress is forgotten.
+    Clear { group: String, topic: String },
+    /// The operation behind it counts once.
+    Once { window_ms: i64 },
 }
 
 /// The fields that say whether a frame is one, cheap to look at.
@@ -175,6 +185,28 @@ fn op(kind: u8, payload: &[u8], at: u64) -> Option<RawOp> {
         10 => RawOp::Trim { start: r.u64()? },
         12 => RawOp::ClockStep { from_ms: r.i64()?, to_ms: r.i64()? },
         13 => RawOp::Digest { at: r.u64()?, digest: r.u64()? },
+        14 => {
+            let (group, client, lease_ms) = (r.text()?.to_owned(), r.text()?.to_owned(), r.i64()?);
+            RawOp::Lock { group, client, lease_ms, queues: queues(&mut r)? }
+        }
+        15 => {
+            let (group, client) = (r.text()?.to_owned(), r.text()?.to_owned());
+            RawOp::Unlock { group, client, queues: queues(&mut r)? }
+        }
+        16 => {
+            let (of_group, name, count) = (r.u8()? != 0, r.text()?.to_owned(), r.u64()?);
+            let pair = |_| Some((r.text()?.to_owned(), r.text()?.to_owned()));
+            RawOp::Attributes { of_group, name, attributes: (0..count).map(pair).collect::<Option<_>>()? }
+        }
+        17 => RawOp::Clear { group: r.text()?.to_owned(), topic: r.text()?.to_owned() },
+        18 => {
+            r.take(16)?;
+            RawOp::Once { window_ms: r.i64()? }
+        }
         _ => return None,
     })
+}
+
+fn queues(r: &mut Bytes<'_>) -> Option<Vec<(String, u32)>> {
+    (0..r.u64()?).map(|_| Some((r.text()?.to_owned(), r.u32()?))).collect()
 }
