@@ -71,7 +71,7 @@ WORKS = [
     ("consumerProgress -n {ns} -g {group}B", [r"{topic} +broker-a +3 +[34] +0 +[34] "]),
     ("skipAccumulatedMessage -n {ns} -g {group}B -t {topic}", [r"broker-a +1 +\d"]),
     ("consumerProgress -n {ns} -g {group}B", [r"Diff Total: 0"]),
-    ("deleteSubGroup -n {ns} -c DefaultCluster -g {group}B -r true", [r"delete subscription group \[{group}B\] from broker \[{broker}\] success"]),
+    ("deleteSubGroup -n {ns} -c DefaultCluster -g {group}B -r true", [r"delete subscription group \[{group}B\] from broker \[{broker}\]( in cluster \[DefaultCluster\])? success"]),
     ("topicList -n {ns}", [r"(?m)\A(?!(.|\n)*^%RETRY%{group}B$)"]),
     ("exportMetadata -n {ns} -c DefaultCluster -f {files}", [r"success"]),
     ("exportConfigs -n {ns} -c DefaultCluster -f {files}", [r"success"]),
