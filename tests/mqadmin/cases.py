@@ -50,6 +50,7 @@ WORKS = [
      [r"OffsetID: +{offset_id}", r"Tags: +\[TagA\]", r"Keys: +\[key0\]", r"UNIQ_KEY={unique_id}"]),
     ("queryMsgByKey -n {ns} -t {topic} -k key0", [r"{unique_id} +{queue} +{offset}"]),
     ("queryMsgByUniqueKey -n {ns} -t {topic} -i {unique_id}", [r"Queue ID: +{queue}", r"Queue Offset: +{offset}", r"Keys: +\[key0\]", r"UNIQ_KEY={unique_id}"]),
+    ("updateTopic -n {ns} -b {broker} -t RMQ_SYS_TRACE_TOPIC -r 1 -w 1", [r"create topic to {broker} success"]),
     ("!trace Traced {topic}", [r"sent (?P<traced_id>\S+) "]),
     ("queryMsgTraceById -n {ns} -i {traced_id}", [r"Pub +Traced +\S+ +20\S+ \S+ +\d+ms +success"]),
     ("queryCq -n {ns} -t {topic} -q {queue} -i {offset} -c 1 -b {broker}", [r"min: 0", r"physicSize=\d+, tagsCode=2598919"]),

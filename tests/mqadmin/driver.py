@@ -101,10 +101,10 @@ class Scene:
         works = cases.WORKS + (cases.WORKS_5 if new else cases.WORKS_4)
         refused = cases.REFUSED + (cases.REFUSED_5 if new else [])
         for line, patterns in works:
-            if pattern in line:
+            if pattern.lower() in line.lower():
                 self.check(line, patterns)
         for line, reason in refused:
-            if pattern in line:
+            if pattern.lower() in line.lower():
                 self.check(line, [reason], allow_exception=True)
 
     def stop(self):
