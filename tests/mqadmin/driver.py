@@ -74,7 +74,7 @@ class Scene:
             enough = patterns[0] if words[0] in cases.ENDLESS else None
             printed = process.run(*words, enough=enough)
             missing = [pattern for pattern in patterns if not re.search(pattern, printed)]
-            if not missing or time.monotonic() > deadline or FAILED.search(printed):
+            if not missing or time.monotonic() > deadline:
                 return missing, printed
             # Some commands work only once in a process.
             self.admin.stop()
@@ -101,10 +101,10 @@ class Scene:
         works = cases.WORKS + (cases.WORKS_5 if new else cases.WORKS_4)
         refused = cases.REFUSED + (cases.REFUSED_5 if new else [])
         for line, patterns in works:
-            if pattern in line:
+            if pattern.lower() in line.lower():
                 self.check(line, patterns)
         for line, reason in refused:
-            if pattern in line:
+            if pattern.lower() in line.lower():
                 self.check(line, [reason], allow_exception=True)
 
     def stop(self):

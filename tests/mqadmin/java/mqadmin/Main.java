@@ -66,6 +66,7 @@ public final class Main {
     private static void produce(String group, String topic, int count, boolean traced) throws Exception {
         DefaultMQProducer producer = new DefaultMQProducer(group, traced, null);
         producer.setInstanceName(group);
+        producer.setSendMsgTimeout(60_000);
         producer.start();
         ONLINE.add(producer);
         for (int i = 0; i < count; i++) {
