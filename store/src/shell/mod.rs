@@ -23,7 +23,7 @@ use std::time::Duration;
 use backends::Backend;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::commitlog::{Cursors, Log};
 use crate::engine::{Action, Appended, Appender, Applier, Event, Need, OpDraft, Step, perform};
 use crate::error::{Error, ErrorKind, Result};
@@ -304,7 +304,7 @@ impl Core {
         }
         if !stopped {
             step.again = self.apply(&mut applier);
-            self.fire(&mut applier, now_ms, &mut actions, &mut step);
+            self.fire(&mut applier, (now, now_ms), &mut actions, &mut step);
         }
         self.enqueue(actions);
         drop(applier);
@@ -365,12 +365,17 @@ impl Core {
         }
     }
 
-    fn fire(&self, applier: &mut Applier, now_ms: i64, actions: &mut Vec<Action>, step: &mut Step) {
+    fn fire(
+        &self,
+        applier: &mut Applier,
+        (now, now_ms): (Now, i64),
+        actions: &mut Vec<Action>,
+        step: &mut Step,
+    ) {
         let due = self.views.read().timers.next_due_ms();
         if due.is_some_and(|due| due <= now_ms) || applier.overdue() > 0 {
             applier.collect_due(&mut self.views.write(), now_ms, actions);
         }
-        let now = self.clock.now();
         let mut appender = self.appender.lock();
         let mut need = None;
         loop {
