@@ -3,9 +3,12 @@
 //! Order of work: fields, checks, the rule for retry topics, the topic (made by a first send), properties, queue,
 //! append. Everything up to the append happens in the order of arrival, unless a topic must be made.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -103,7 +106,6 @@ pub(crate) fn names_of(request: &Request<'_>) -> &'static Names {
 
 /// One send, ready for a topic.
 struct Send {
-    topic: String,
     queue: i32,
     sys_flag: i32,
     born_ms: i64,
@@ -131,13 +133,13 @@ pub(crate) fn handle(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'
         let text = format!("the topic {topic} belongs to the system; sending to it is not allowed");
         return Err(Response::refuse(response::NO_PERMISSION, text));
     }
-    let mut send = read(broker, peer, request, names)?;
-    if let Some(config) = broker.store.topic(&send.topic) {
+    let (topic, mut send) = read(broker, peer, request, names)?;
+    if let Some(config) = broker.store.topic(&topic) {
         return store(broker, &mut send, &config);
     }
     let default = fields.get(names.default_topic).unwrap_or(names::DEFAULT_TOPIC);
     let queues = fields.number(names.default_queues)?.unwrap_or(4);
-    let plan = topics::plan(broker, &send.topic, default, queues)?;
+    let plan = topics::plan(broker, &topic, default, queues)?;
     let broker = Arc::clone(broker);
     Ok(Reply::later(async move {
         let config = match broker.ensure_topic(plan).await {
@@ -158,22 +160,23 @@ pub(crate) fn handle(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'
     }))
 }
 
-fn read(
+/// A send and the topic that it goes to, which is not always the one that it names.
+fn read<'a>(
     broker: &Broker,
     peer: &Arc<Peer>,
-    request: &Request<'_>,
+    request: &'a Request<'_>,
     names: &Names,
-) -> std::result::Result<Send, Response> {
+) -> std::result::Result<(Cow<'a, str>, Send), Response> {
     let fields = request.fields();
     let (mut topic, mut queue) =
-        (fields.required(names.topic)?.to_owned(), fields.number(names.queue)?.unwrap_or(-1));
+        (Cow::Borrowed(fields.required(names.topic)?), fields.number(names.queue)?.unwrap_or(-1));
     let reconsume_times = fields.number(names.reconsume_times)?.unwrap_or(0);
     let sys_flag = fields.number::<i32>(names.sys_flag)?.unwrap_or(0);
     let given = fields.get(names.properties).unwrap_or_default();
     check_sizes(broker, &request.body, given)?;
 
     let (mut dead, mut failed_by) = (false, None);
-    if let Some(group) = names::group_of_retry_topic(&topic) {
+    if let Some(group) = names::group_of_retry_topic(fields.required(names.topic)?) {
         let config = broker.store.group(group).ok_or_else(|| offsets::no_group(group))?;
         let origin = properties::get(given.as_bytes(), properties::RETRY_TOPIC).unwrap_or(&topic);
         failed_by = Some((group.to_owned(), origin.to_owned()));
@@ -181,7 +184,7 @@ fn read(
         let honoured = clients.filter(|_| request.header.version >= VERSION_CLIENT_ATTEMPTS_MAX);
         let given_up = broker.store.holds_lock(group);
         if given_up || reconsume_times > honoured.unwrap_or(config.attempts_max) {
-            (topic, queue, dead) = (names::dead_letter_topic(group), 0, true);
+            (topic, queue, dead) = (names::dead_letter_topic(group).into(), 0, true);
         }
     }
     let is_batch = request.header.code == codes::SEND_BATCH_MESSAGE || fields.truth(names.batch);
@@ -198,8 +201,7 @@ fn read(
         refuse_transaction(sys_flag, prepared.transactional)?;
         (prepared.unique_key.take(), Content::One { flag, body: request.body.clone(), prepared })
     };
-    Ok(Send {
-        topic,
+    let send = Send {
         queue,
         sys_flag: sys_flag & SYS_FLAG_KEPT,
         born_ms: fields.number(names.born)?.unwrap_or(0),
@@ -208,7 +210,8 @@ fn read(
         peer: Arc::clone(peer),
         transaction_id,
         content,
-    })
+    };
+    Ok((topic, send))
 }
 
 fn check_sizes(broker: &Broker, body: &[u8], properties: &str) -> std::result::Result<(), Response> {
@@ -268,7 +271,7 @@ fn read_batch(
 fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled {
     let queue = choose_queue(send.queue, config)?;
     let draft = |flag, body, properties| Draft {
-        topic: &send.topic,
+        topic: &config.name,
         queue: Some(queue),
         body,
         properties,
@@ -287,16 +290,16 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
                 Due::Now => {
                     let pending = broker.store.append_draft(&draft, wait)?;
                     let kind = if prepared.ordered { Kind::Fifo } else { Kind::Normal };
-                    count(broker, send, kind, [body.len()].into_iter());
+                    count(broker, send, &config.name, kind, [body.len()].into_iter());
                     return Ok(answer(broker, pending, send.transaction_id.take(), one_ack));
                 }
                 Due::Level(level) => broker.store.level_due_ms(level),
                 Due::At(at) => at,
             };
             let pending = broker.store.schedule_draft(&draft, due_ms, wait)?;
-            count(broker, send, Kind::Delay, [body.len()].into_iter());
+            count(broker, send, &config.name, Kind::Delay, [body.len()].into_iter());
             let key = send.transaction_id.clone().unwrap_or_default();
-            let topic = send.topic.clone();
+            let topic = config.name.clone();
             let fields = move |broker: &Broker, at| scheduled(broker, queue, at, (&topic, &key));
             Ok(answer(broker, pending, send.transaction_id.take(), fields))
         }
@@ -307,19 +310,19 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
                 .map(|(flag, body, prepared)| draft(*flag, &body[..], &prepared.text))
                 .collect();
             let pending = broker.store.append_batch(&drafts, wait)?;
-            count(broker, send, Kind::Normal, messages.iter().map(|(_, body, _)| body.len()));
+            count(broker, send, &config.name, Kind::Normal, messages.iter().map(|(_, body, _)| body.len()));
             Ok(answer(broker, pending, send.transaction_id.take(), many_acks))
         }
     }
 }
 
 /// Counts what stands in the log now.
-fn count(broker: &Broker, send: &Send, kind: Kind, bodies: impl Iterator<Item = usize> + Clone) {
+fn count(broker: &Broker, send: &Send, topic: &str, kind: Kind, bodies: impl Iterator<Item = usize> + Clone) {
     if let Some((group, origin)) = &send.failed_by {
-        let is_dead = names::group_of_retry_topic(&send.topic).is_none();
+        let is_dead = names::group_of_retry_topic(topic).is_none();
         broker.traffic.failed(group, origin, is_dead, bodies.clone().sum());
     }
-    broker.traffic.sent(&send.topic, kind, bodies);
+    broker.traffic.sent(topic, kind, bodies);
 }
 
 fn choose_queue(asked: i32, config: &TopicConfig) -> std::result::Result<u32, Response> {

@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use super::{
     codes::{FLAG_ONE_WAY, FLAG_RESPONSE},
     frame::FrameError,
+    plain,
 };
 
 /// Most entries of `extFields` that are read.
@@ -42,6 +43,15 @@ impl<'a> Header<'a> {
     ///
     /// [`FrameError::Header`] with the position where the text stops being one.
     pub fn parse_json(text: &'a [u8]) -> Result<Self, FrameError> {
+        plain::parse(text).map_or_else(|| Self::parse_any_json(text), Ok)
+    }
+
+    /// The same by the general parser alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse_json`](Self::parse_json).
+    pub(super) fn parse_any_json(text: &'a [u8]) -> Result<Self, FrameError> {
         let mut input = serde_json::Deserializer::from_slice(text);
         let header = HeaderSeed.deserialize(&mut input).map_err(|e| FrameError::Header(e.to_string()))?;
         input.end().map_err(|e| FrameError::Header(e.to_string()))?;
@@ -86,6 +96,12 @@ impl std::error::Error for FieldError {}
 pub struct Fields<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Fields<'a> {
+    /// None yet, and room for so many.
+    #[must_use]
+    pub fn with_capacity(fields: usize) -> Self {
+        Self(Vec::with_capacity(fields))
+    }
+
     /// Number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -99,6 +115,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Adds a field; the last of equal names counts. False once [`FIELDS_MAX`] is reached.
+    #[inline]
     pub fn push(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> bool {
         if self.0.len() == FIELDS_MAX {
             return false;
@@ -115,7 +132,11 @@ impl<'a> Fields<'a> {
     /// The text of a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
+        // Most names differ in length or first byte, which is cheaper to see than a call that compares them.
+        let alike = |key: &str| {
+            key.len() == name.len() && key.as_bytes().first() == name.as_bytes().first() && key == name
+        };
+        self.0.iter().rev().find(|(key, _)| alike(key)).map(|(_, value)| value.as_ref())
     }
 
     /// The text of a field that must be there and not empty.
@@ -337,7 +358,7 @@ impl<'de> Visitor<'de> for FieldsSeed {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Fields(Vec::with_capacity(16));
+        let mut fields = Fields::with_capacity(16);
         while let Some(name) = map.next_key_seed(Key)? {
             if let Some(value) = map.next_value_seed(Text)?
                 && !fields.push(name, value)

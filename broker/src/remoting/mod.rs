@@ -10,6 +10,7 @@ pub mod fastjson;
 pub mod frame;
 pub mod header;
 pub mod outbox;
+mod plain;
 
 pub use command::{Body, Handled, Reply, Request, Response, Value};
 pub use frame::{Encoding, Frame, FrameError};

@@ -13,10 +13,14 @@ use super::{
     codes::{FLAG_ONE_WAY, FLAG_RESPONSE, SERVER_VERSION},
     command::{Body, Response, Value},
     frame::Encoding,
+    plain::plain_bytes,
 };
 
 /// Pieces below this many bytes are copied beside the header.
 const COPY_BELOW: usize = 512;
+
+/// Room that is made for a JSON header at once.
+const JSON_BYTES: usize = 512;
 
 /// A queue of bytes to write to one connection; a [`Buf`] for vectored writes.
 #[derive(Debug, Default)]
@@ -69,6 +73,12 @@ impl Outbox {
         if self.is_empty() {
             *self = Self::default();
         }
+    }
+
+    /// Whether all of it is [`chunk`](Buf::chunk).
+    #[must_use]
+    pub fn is_one_piece(&self) -> bool {
+        self.ready.len() + usize::from(!self.tail.is_empty()) <= 1
     }
 
     /// Adds the answer to request `opaque`.
@@ -178,15 +188,18 @@ fn low_u32(n: usize) -> u32 {
 }
 
 fn put_json(out: &mut BytesMut, head: Head<'_>, fields: &[(&'static str, Value)]) {
-    put_fmt(out, format_args!("{{\"code\":{},\"extFields\":{{", head.code));
+    out.reserve(JSON_BYTES);
+    out.put_slice(b"{\"code\":");
+    put_int(out, head.code);
+    out.put_slice(b",\"extFields\":{");
     for (i, (name, value)) in fields.iter().enumerate() {
-        if i > 0 {
-            out.put_u8(b',');
-        }
-        put_json_text(out, name);
-        out.put_u8(b':');
+        // Names are ours, and hold nothing to escape.
+        out.put_slice(if i > 0 { b",\"" } else { b"\"" });
+        out.put_slice(name.as_bytes());
+        out.put_slice(b"\":");
         match value {
             Value::Text(text) => put_json_text(out, text),
+            Value::Static(text) => put_json_text(out, text),
             plain => {
                 out.put_u8(b'"');
                 put_plain(out, plain);
@@ -194,13 +207,18 @@ fn put_json(out: &mut BytesMut, head: Head<'_>, fields: &[(&'static str, Value)]
             }
         }
     }
-    put_fmt(out, format_args!("}},\"flag\":{},\"language\":\"JAVA\",\"opaque\":{}", head.flag, head.opaque));
+    out.put_slice(b"},\"flag\":");
+    put_int(out, head.flag);
+    out.put_slice(b",\"language\":\"JAVA\",\"opaque\":");
+    put_int(out, head.opaque);
     out.put_slice(b",\"remark\":");
     match head.remark {
         Some(text) => put_json_text(out, text),
         None => out.put_slice(b"null"),
     }
-    put_fmt(out, format_args!(",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":{SERVER_VERSION}}}"));
+    out.put_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
+    put_int(out, SERVER_VERSION);
+    out.put_u8(b'}');
 }
 
 fn put_binary(out: &mut BytesMut, head: Head<'_>, fields: &[(&'static str, Value)]) {
@@ -231,12 +249,16 @@ fn put_binary(out: &mut BytesMut, head: Head<'_>, fields: &[(&'static str, Value
 /// The text of a value, without quotes.
 fn put_plain(out: &mut BytesMut, value: &Value) {
     match value {
-        Value::Int(n) => put_fmt(out, format_args!("{n}")),
+        Value::Int(n) => put_int(out, *n),
         Value::Bool(b) => out.put_slice(if *b { b"true" } else { b"false" }),
         Value::Static(text) => out.put_slice(text.as_bytes()),
         Value::Text(text) => out.put_slice(text.as_bytes()),
         Value::MessageId(id) => out.put_slice(id.put(&mut [0; CHARS_V6]).as_bytes()),
     }
+}
+
+fn put_int(out: &mut BytesMut, number: impl itoa::Integer) {
+    out.put_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn put_fmt(out: &mut BytesMut, args: std::fmt::Arguments<'_>) {
@@ -247,22 +269,20 @@ fn put_fmt(out: &mut BytesMut, args: std::fmt::Arguments<'_>) {
 /// Writes a JSON string with its quotes.
 pub fn put_json_text(out: &mut BytesMut, text: &str) {
     out.put_u8(b'"');
-    let mut clean = 0;
-    for (i, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.put_slice(&text.as_bytes()[clean..i]);
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, special) = rest.split_at(plain_bytes(rest));
+        out.put_slice(plain);
+        let Some((byte, behind)) = special.split_first() else { break };
         match byte {
-            b'"' | b'\\' => out.put_slice(&[b'\\', byte]),
+            b'"' | b'\\' => out.put_slice(&[b'\\', *byte]),
             b'\n' => out.put_slice(b"\\n"),
             b'\r' => out.put_slice(b"\\r"),
             b'\t' => out.put_slice(b"\\t"),
             _ => put_fmt(out, format_args!("\\u{byte:04x}")),
         }
-        clean = i + 1;
+        rest = behind;
     }
-    out.put_slice(&text.as_bytes()[clean..]);
     out.put_u8(b'"');
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 #![allow(clippy::cast_possible_truncation, reason = "numbers here are small")]
 
+mod allocations;
 mod budget;
 mod codes;
 mod connections;
