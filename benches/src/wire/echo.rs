@@ -29,7 +29,7 @@ impl Echo {
     /// # Errors
     /// The system's.
     pub fn start(answers: &[Vec<u8>]) -> Result<Self> {
-        let runtime = runtime()?;
+        let runtime = runtime("echo")?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
         let answers = Arc::new(Ring::new(answers));

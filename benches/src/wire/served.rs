@@ -31,7 +31,7 @@ impl Served {
     /// # Errors
     /// The system's or the store's.
     pub fn start(commit: CommitRule, segment_bytes: u64) -> Result<Self> {
-        let runtime = runtime()?;
+        let runtime = runtime("mainspring-net")?;
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listeners = runtime.block_on(Listeners::bind(any, any))?;
         let address = listeners.broker_address()?;

@@ -148,7 +148,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, open: Open) -> ExitCo
     };
     let progress = Progress::default();
     log_to_stderr(&config, &progress);
-    let runtime = match net::runtime() {
+    let runtime = match net::runtime("mainspring-net") {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };

@@ -249,6 +249,11 @@ impl Connection {
             } else if self.stalled.is_none() && self.in_flight.is_empty() && self.outbox.is_empty() {
                 return End::Stopped;
             }
+            match self.settle(writer) {
+                Ok(true) => continue, // what left made room for what waits, or was the last
+                Ok(false) => {}
+                Err(end) => return end,
+            }
             let no_room = deadline.is_none() && self.waits_for_room();
             let may_read = deadline.is_none() && !no_room && self.may_read();
             if may_read {
@@ -257,13 +262,11 @@ impl Connection {
             self.held.set(self.holds());
             tokio::select! {
                 biased;
-                written = write(writer, &mut self.outbox), if !self.outbox.is_empty() => match written {
-                    Ok(0) => return End::Closed,
-                    Ok(n) => self.wrote(n),
-                    Err(error) => return End::Io(error),
-                },
-                // Once the answers have left, while the client reads them, or where it does not.
-                () = std::future::ready(()), if self.behind => self.catch_up(),
+                written = write(writer, &mut self.outbox), if !self.outbox.is_empty() => {
+                    if let Err(end) = self.wrote(written) {
+                        return end;
+                    }
+                }
                 Some(answered) = self.in_flight.next(),
                     if !self.in_flight.is_empty() && self.outbox.len() < IN_FLIGHT_BYTES_MAX =>
                 {
@@ -296,6 +299,20 @@ impl Connection {
                 },
             }
         }
+    }
+
+    /// Writes answers if the socket takes any at once, which it tells; else applies what was appended, while the client
+    /// reads them, or where it does not.
+    fn settle<W: AsyncWrite + Unpin>(&mut self, writer: &mut W) -> Result<bool, End> {
+        if !self.outbox.is_empty()
+            && let Some(written) = write(writer, &mut self.outbox).now_or_never()
+        {
+            return self.wrote(written).map(|()| true);
+        }
+        if self.behind {
+            self.catch_up();
+        }
+        Ok(false)
     }
 
     /// Shows what was appended, once for all requests of a wake-up.
@@ -360,9 +377,16 @@ impl Connection {
         }
     }
 
-    fn wrote(&mut self, n: usize) {
-        self.active = Instant::now();
-        self.written += n as u64;
+    fn wrote(&mut self, written: io::Result<usize>) -> Result<(), End> {
+        match written {
+            Ok(0) => Err(End::Closed),
+            Ok(n) => {
+                self.active = Instant::now();
+                self.written += n as u64;
+                Ok(())
+            }
+            Err(error) => Err(End::Io(error)),
+        }
     }
 
     /// Serves all whole frames that have come, as far as the load allows, and claims room for the rest of a long one.

@@ -9,11 +9,11 @@ use std::io;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// The threads that serve connections.
+/// The threads that serve connections, by a name that the system shows.
 ///
 /// # Errors
 ///
 /// If the system has none to give.
-pub fn runtime() -> io::Result<Runtime> {
-    Builder::new_multi_thread().enable_all().build()
+pub fn runtime(name: &str) -> io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().thread_name(name).build()
 }
