@@ -97,7 +97,7 @@ impl Core {
         fence(Ordering::SeqCst);
         if !matches!(self.reached(wait, end), Ok(false)) {
             self.wake();
-        } else if self.options.callers_apply {
+        } else if self.options.callers_apply && self.options.commit == CommitRule::Appended {
             self.engine.raise(); // he waits instead of catching up
         }
     }
