@@ -252,15 +252,10 @@ impl Connection {
             } else if self.stalled.is_none() && self.in_flight.is_empty() && self.outbox.is_empty() {
                 return End::Stopped;
             }
-            // Answers leave at once; what was appended is applied while the client reads them, or where it does not.
-            if !self.outbox.is_empty()
-                && let Some(written) = write(writer, &mut self.outbox).now_or_never()
-                && let Err(end) = self.written(written)
-            {
-                return end;
-            }
-            if self.behind {
-                self.catch_up();
+            match self.settle(writer) {
+                Ok(true) => continue, // what left made room for what waits, or was the last
+                Ok(false) => {}
+                Err(end) => return end,
             }
             let no_room = deadline.is_none() && self.waits_for_room();
             let may_read = deadline.is_none() && !no_room && self.may_read();
@@ -271,7 +266,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 written = write(writer, &mut self.outbox), if !self.outbox.is_empty() => {
-                    if let Err(end) = self.written(written) {
+                    if let Err(end) = self.wrote(written) {
                         return end;
                     }
                 }
@@ -309,15 +304,18 @@ impl Connection {
         }
     }
 
-    fn written(&mut self, written: io::Result<usize>) -> Result<(), End> {
-        match written {
-            Ok(0) => Err(End::Closed),
-            Ok(n) => {
-                self.written += n as u64;
-                Ok(())
-            }
-            Err(error) => Err(End::Io(error)),
+    /// Writes answers if the socket takes any at once, which it tells; else applies what was appended, while the client
+    /// reads them, or where it does not.
+    fn settle<W: AsyncWrite + Unpin>(&mut self, writer: &mut W) -> Result<bool, End> {
+        if !self.outbox.is_empty()
+            && let Some(written) = write(writer, &mut self.outbox).now_or_never()
+        {
+            return self.wrote(written).map(|()| true);
         }
+        if self.behind {
+            self.catch_up();
+        }
+        Ok(false)
     }
 
     /// Shows what was appended, once for all requests of a wake-up.
@@ -379,6 +377,17 @@ impl Connection {
         self.active = Instant::now();
         if n >= self.read_bytes {
             self.read_bytes = (self.read_bytes * 2).min(READ_BYTES.1);
+        }
+    }
+
+    fn wrote(&mut self, written: io::Result<usize>) -> Result<(), End> {
+        match written {
+            Ok(0) => Err(End::Closed),
+            Ok(n) => {
+                self.written += n as u64;
+                Ok(())
+            }
+            Err(error) => Err(End::Io(error)),
         }
     }
 
