@@ -43,10 +43,7 @@ impl History {
             if full { 5 } else { 0 },  // space goes or comes
             2,                         // many timers at once
             if eio { 7 } else { 0 },   // a call will fail
-            7,                         // a lock
-            3,                         // an unlock
-            8,                         // stored once
-            2,                         // administration
+            20,                        // a request
             if self.lying { 30 } else { 0 },
         ];
         match self.rng.weighted(&weights) {
@@ -83,10 +80,7 @@ impl History {
                 );
                 Ok(())
             }
-            17 => self.lock(),
-            18 => self.unlock(),
-            19 => self.once(),
-            20 => self.administer(),
+            17 => self.request(),
             _ => {
                 let kind = *self.rng.pick(&[OpKind::Flush, OpKind::Flush, OpKind::Seal]);
                 self.note(|| format!("the next {kind:?} will lie"));

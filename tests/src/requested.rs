@@ -16,6 +16,16 @@ use crate::requests::Queues;
 const CLIENTS: [&str; 3] = ["c0", "c1", "c2"];
 
 impl History {
+    /// A client asks for something that the log decides, or an administrator for something.
+    pub(crate) fn request(&mut self) -> Verdict {
+        match self.rng.weighted(&[7, 3, 8, 2]) {
+            0 => self.lock(),
+            1 => self.unlock(),
+            2 => self.once(),
+            _ => self.administer(),
+        }
+    }
+
     fn some_queues(&mut self) -> Queues {
         let mut queues = Queues::new();
         for _ in 0..self.rng.range(1, 4) {
@@ -26,7 +36,7 @@ impl History {
     }
 
     /// A client locks queues, or renews them.
-    pub(crate) fn lock(&mut self) -> Verdict {
+    fn lock(&mut self) -> Verdict {
         let (group, client) = (*self.rng.pick(&GROUPS), *self.rng.pick(&CLIENTS));
         let (queues, lease_ms) = (self.some_queues(), *self.rng.pick(&[300, 2_000, 60_000]));
         let borrowed: Vec<_> = queues.iter().map(|(topic, queue)| (topic.as_str(), *queue)).collect();
@@ -55,7 +65,7 @@ impl History {
     }
 
     /// A client gives queues up.
-    pub(crate) fn unlock(&mut self) -> Verdict {
+    fn unlock(&mut self) -> Verdict {
         let (group, client) = (*self.rng.pick(&GROUPS), *self.rng.pick(&CLIENTS));
         let queues = self.some_queues();
         let borrowed: Vec<_> = queues.iter().map(|(topic, queue)| (topic.as_str(), *queue)).collect();
@@ -72,7 +82,7 @@ impl History {
     }
 
     /// A message or timer that is to be stored once, perhaps some at a time.
-    pub(crate) fn once(&mut self) -> Verdict {
+    fn once(&mut self) -> Verdict {
         let now = self.store().now_ms();
         let mut all = Vec::new();
         for _ in 0..*self.rng.pick(&[1, 1, 1, 2, 3]) {
@@ -124,7 +134,7 @@ impl History {
     }
 
     /// Progress of many queues, or none any more; groups and topics with attributes; a group goes.
-    pub(crate) fn administer(&mut self) -> Verdict {
+    fn administer(&mut self) -> Verdict {
         let (group, topic) = (*self.rng.pick(&GROUPS), *self.rng.pick(&TOPICS));
         let attributes = [("a".to_owned(), format!("v{}", self.rng.below(3)))];
         match self.rng.below(6) {

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use mainspring::{
-    Ack, Draft, Once, OnceDraft, PERM_WRITE, Result as StoreResult, Scheduled, TopicConfig, Wait,
+    Ack, Draft, Once, OnceDraft, PERM_WRITE, Result as StoreResult, Scheduled, Stored, TopicConfig, Wait,
     record::{
         Batch, MessageId,
         layout::{
@@ -269,49 +269,40 @@ fn read_batch(
     Ok(messages)
 }
 
+impl Send {
+    /// The draft of one of its messages, for this topic and queue.
+    fn draft<'a>(
+        &'a self,
+        (topic, queue): (&'a str, u32),
+        flag: i32,
+        body: &'a [u8],
+        properties: &'a [u8],
+    ) -> Draft<'a> {
+        Draft {
+            topic,
+            queue: Some(queue),
+            body,
+            properties,
+            flag,
+            sys_flag: self.sys_flag,
+            born_ms: self.born_ms,
+            born_host: self.peer.born_host(),
+            reconsume_times: self.reconsume_times,
+            prepared_transaction_offset: 0,
+        }
+    }
+}
+
 /// Appends a send to a topic that exists. One that is not appended yet stays whole.
 fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled {
     let queue = choose_queue(send.queue, config)?;
-    let draft = |flag, body, properties| Draft {
-        topic: &config.name,
-        queue: Some(queue),
-        body,
-        properties,
-        flag,
-        sys_flag: send.sys_flag,
-        born_ms: send.born_ms,
-        born_host: send.peer.born_host(),
-        reconsume_times: send.reconsume_times,
-        prepared_transaction_offset: 0,
-    };
-    let keys = once_keys(send, config)?;
+    if let Some(reply) = store_once(broker, send, (config, queue))? {
+        return Ok(reply);
+    }
+    let to = (config.name.as_str(), queue);
     match &send.content {
-        Content::One { flag, body, prepared } if !keys.is_empty() => {
-            let draft = draft(*flag, &body[..], &prepared.text);
-            let due_ms = match prepared.due {
-                Due::Now => None,
-                Due::Level(level) => Some(broker.store.level_due_ms(level)),
-                Due::At(at) => Some(at),
-            };
-            let messages = [OnceDraft { draft, due_ms, key: keys[0] }];
-            let kind = match due_ms {
-                Some(_) => Kind::Delay,
-                None if prepared.ordered => Kind::Fifo,
-                None => Kind::Normal,
-            };
-            let pending = store_once(broker, send, kind, &messages)?;
-            Ok(answer(broker, pending, send.transaction_id.take(), once_acks))
-        }
-        Content::Many(messages) if !keys.is_empty() => {
-            let drafts =
-                messages.iter().map(|(flag, body, prepared)| draft(*flag, &body[..], &prepared.text));
-            let messages = drafts.zip(&keys).map(|(draft, key)| OnceDraft { draft, due_ms: None, key: *key });
-            let messages: Vec<_> = messages.collect();
-            let pending = store_once(broker, send, Kind::Normal, &messages)?;
-            Ok(answer(broker, pending, send.transaction_id.take(), once_acks))
-        }
         Content::One { flag, body, prepared } => {
-            let draft = draft(*flag, &body[..], &prepared.text);
+            let draft = send.draft(to, *flag, body, &prepared.text);
             let wait = wait(broker, prepared.wait);
             let due_ms = match prepared.due {
                 Due::Now => {
@@ -334,7 +325,7 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
             let wait = wait(broker, messages.iter().any(|(_, _, prepared)| prepared.wait));
             let drafts: Vec<Draft<'_>> = messages
                 .iter()
-                .map(|(flag, body, prepared)| draft(*flag, &body[..], &prepared.text))
+                .map(|(flag, body, prepared)| send.draft(to, *flag, body, &prepared.text))
                 .collect();
             let pending = broker.store.append_batch(&drafts, wait)?;
             count(broker, send, &config.name, Kind::Normal, messages.iter().map(|(_, body, _)| body.len()));
@@ -376,18 +367,51 @@ fn once_keys<'a>(
     all.into_iter().map(key).collect()
 }
 
+/// Appends a send of which messages are to be stored once; nothing where none is.
 fn store_once(
-    broker: &Broker,
-    send: &Send,
-    kind: Kind,
-    messages: &[OnceDraft<'_>],
-) -> mainspring::Result<mainspring::Pending<Vec<Once>>> {
-    let pending = broker.store.store_once(messages)?;
-    // Only repeats of what is committed are known at once.
-    if let Some(first) = messages.first().filter(|_| pending.peek().is_none()) {
-        count(broker, send, first.draft.topic, kind, messages.iter().map(|message| message.draft.body.len()));
+    broker: &Arc<Broker>,
+    send: &mut Send,
+    (config, queue): (&TopicConfig, u32),
+) -> std::result::Result<Option<Reply>, Response> {
+    let keys = once_keys(send, config)?;
+    if keys.is_empty() {
+        return Ok(None);
     }
-    Ok(pending)
+    let to = (config.name.as_str(), queue);
+    let (kind, messages) = match &send.content {
+        Content::One { flag, body, prepared } => {
+            let due_ms = match prepared.due {
+                Due::Now => None,
+                Due::Level(level) => Some(broker.store.level_due_ms(level)),
+                Due::At(at) => Some(at),
+            };
+            let kind = match due_ms {
+                Some(_) => Kind::Delay,
+                None if prepared.ordered => Kind::Fifo,
+                None => Kind::Normal,
+            };
+            let draft = send.draft(to, *flag, body, &prepared.text);
+            (kind, vec![OnceDraft { draft, due_ms, key: keys[0] }])
+        }
+        Content::Many(messages) => {
+            let drafts =
+                messages.iter().map(|(flag, body, prepared)| send.draft(to, *flag, body, &prepared.text));
+            let drafts = drafts.zip(keys).map(|(draft, key)| OnceDraft { draft, due_ms: None, key });
+            (Kind::Normal, drafts.collect())
+        }
+    };
+    let pending = broker.store.store_once(&messages)?;
+    // Only repeats of what is committed are known at once.
+    if pending.peek().is_none() {
+        count(broker, send, &config.name, kind, messages.iter().map(|message| message.draft.body.len()));
+    }
+    let topic = matches!(send.content, Content::One { .. }).then(|| config.name.clone());
+    let key = send.transaction_id.clone().unwrap_or_default();
+    let fields = move |broker: &Broker, all: Vec<Once>| match topic {
+        Some(topic) => once_ack(broker, &all, (&topic, &key)),
+        None => once_acks(broker, &all),
+    };
+    Ok(Some(answer(broker, pending, send.transaction_id.take(), fields)))
 }
 
 /// Counts what stands in the log now.
@@ -468,8 +492,17 @@ fn many_acks(broker: &Broker, acks: Vec<Ack>) -> Response {
     placed(Value::Text(ids.join(",")), queue, queue_offset)
 }
 
-/// The same for the first send and for repeats, also where that was one timer.
-fn once_acks(broker: &Broker, all: Vec<Once>) -> Response {
+/// The same for the first send and for its repeats, whatever they ask for.
+fn once_ack(broker: &Broker, all: &[Once], of: (&str, &str)) -> Response {
+    match all.first().map(|once| once.stored) {
+        Some(Stored::Timer(at)) => scheduled(broker, at.queue, at, of),
+        Some(Stored::Message(ack)) => one_ack(broker, ack),
+        None => Response::ok(),
+    }
+}
+
+/// The same for a batch, of which one may have been a timer when it was sent alone.
+fn once_acks(broker: &Broker, all: &[Once]) -> Response {
     let host = broker.settings.advertised;
     let id = |once: &Once| MessageId::new(host, once.stored.offset().0).to_string();
     let ids: Vec<String> = all.iter().map(id).collect();

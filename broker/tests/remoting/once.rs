@@ -71,8 +71,12 @@ async fn q13_a_timer_is_one_timer_also_after_a_kill_and_after_it_fired() {
     let mut client = paced.client().await;
     let due = 1_700_000_000_000_u64 + 5_000;
     let once = format!("UNIQ_KEY\u{1}u1\u{2}STORE_ONCE\u{1}true\u{2}TIMER_DELIVER_MS\u{1}{due}\u{2}");
-    let first = place(&client.put("T", "0", &once, b"x").await);
-    assert_eq!(place(&client.put("T", "0", &once, b"x").await), first);
+    let sent = client.put("T", "0", &once, b"x").await;
+    let (first, repeat) = (place(&sent), client.put("T", "0", &once, b"x").await);
+    assert_eq!(
+        (place(&repeat), &repeat.fields["recallHandle"]),
+        (first.clone(), &sent.fields["recallHandle"])
+    );
     let passed = paced.kill().await;
     let paced = Paced::start_later(backend, small(), passed).await;
     let mut client = paced.client().await;

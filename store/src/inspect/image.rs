@@ -160,7 +160,8 @@ impl Image {
 
     /// Whether the log holds the schedule of this timer.
     fn is_scheduled(&self, handle: &Handle) -> bool {
-        let owned = self.frame_of(handle.schedule).ok().flatten();
+        let refused = self.views.voids.contains(&handle.schedule);
+        let owned = self.frame_of(handle.schedule).ok().flatten().filter(|_| !refused);
         owned.as_ref().and_then(Owned::frame).is_some_and(|frame| {
             frame.ops().flatten().any(|op| match op {
                 Op::Schedule { due_ms, at, .. } => {
@@ -354,6 +355,40 @@ fn settings_info(op: &Op<'_>) -> OpInfo {
         }
         Op::Digest { at, digest } => {
             ("digest", vec![("segment_end", at.to_string()), ("digest", format!("{digest:016x}"))])
+        }
+        other => return request_info(other),
+    };
+    OpInfo { kind, fields }
+}
+
+/// The operations that ask for something, or say it of a group.
+fn request_info(op: &Op<'_>) -> OpInfo {
+    let text = |text: &str| text.to_owned();
+    let queues = |queues: &[(&str, u32)]| {
+        let named: Vec<_> = queues.iter().map(|(topic, queue)| format!("{topic}/{queue}")).collect();
+        named.join(" ")
+    };
+    let (kind, fields) = match op {
+        Op::Lock { group, client, lease_ms, queues: wanted } => (
+            "lock",
+            vec![
+                ("group", text(group)),
+                ("client", text(client)),
+                ("lease_ms", lease_ms.to_string()),
+                ("queues", queues(wanted)),
+            ],
+        ),
+        Op::Unlock { group, client, queues: given } => {
+            ("unlock", vec![("group", text(group)), ("client", text(client)), ("queues", queues(given))])
+        }
+        Op::Attributes { of_group, name, attributes } => {
+            let pairs: Vec<_> = attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let of = if *of_group { "group" } else { "topic" };
+            ("attributes", vec![(of, text(name)), ("attributes", pairs.join(" "))])
+        }
+        Op::Clear { group, topic } => ("clear", vec![("group", text(group)), ("topic", text(topic))]),
+        Op::Once(once) => {
+            ("once", vec![("key", format!("{:032x}", once.key)), ("window_ms", once.window_ms.to_string())])
         }
         _ => ("other", Vec::new()),
     };
