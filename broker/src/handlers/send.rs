@@ -270,6 +270,7 @@ fn read_batch(
 }
 
 impl Send {
+    /// The draft of one of its messages, for this topic and queue.
     fn draft<'a>(
         &self,
         (topic, queue): (&'a str, u32),
@@ -298,9 +299,10 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
     if let Some(reply) = store_once(broker, send, (config, queue))? {
         return Ok(reply);
     }
+    let to = (config.name.as_str(), queue);
     match &send.content {
         Content::One { flag, body, prepared } => {
-            let draft = send.draft((&config.name, queue), *flag, body, &prepared.text);
+            let draft = send.draft(to, *flag, body, &prepared.text);
             let wait = wait(broker, prepared.wait);
             let due_ms = match prepared.due {
                 Due::Now => {
@@ -323,7 +325,7 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
             let wait = wait(broker, messages.iter().any(|(_, _, prepared)| prepared.wait));
             let drafts: Vec<Draft<'_>> = messages
                 .iter()
-                .map(|(flag, body, prepared)| send.draft((&config.name, queue), *flag, body, &prepared.text))
+                .map(|(flag, body, prepared)| send.draft(to, *flag, body, &prepared.text))
                 .collect();
             let pending = broker.store.append_batch(&drafts, wait)?;
             count(broker, send, &config.name, Kind::Normal, messages.iter().map(|(_, body, _)| body.len()));
@@ -375,6 +377,7 @@ fn store_once(
     if keys.is_empty() {
         return Ok(None);
     }
+    let to = (config.name.as_str(), queue);
     let (kind, messages) = match &send.content {
         Content::One { flag, body, prepared } => {
             let due_ms = match prepared.due {
@@ -387,13 +390,12 @@ fn store_once(
                 None if prepared.ordered => Kind::Fifo,
                 None => Kind::Normal,
             };
-            let draft = send.draft((&config.name, queue), *flag, body, &prepared.text);
+            let draft = send.draft(to, *flag, body, &prepared.text);
             (kind, vec![OnceDraft { draft, due_ms, key: keys[0] }])
         }
         Content::Many(messages) => {
-            let drafts = messages
-                .iter()
-                .map(|(flag, body, prepared)| send.draft((&config.name, queue), *flag, body, &prepared.text));
+            let drafts =
+                messages.iter().map(|(flag, body, prepared)| send.draft(to, *flag, body, &prepared.text));
             let drafts = drafts.zip(keys).map(|(draft, key)| OnceDraft { draft, due_ms: None, key });
             (Kind::Normal, drafts.collect())
         }
