@@ -1,4 +1,5 @@
 //! The example of a broker on the crate, spoken to over its socket.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "it is a program, used here as a module")]
 #[path = "../examples/line_broker.rs"]

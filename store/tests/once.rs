@@ -156,7 +156,9 @@ fn a_batch_is_decided_message_by_message() {
 fn a_deleted_topic_takes_its_keys_along() {
     let rig = Rig::new(100);
     let store = rig.open();
-    (once(&store, "t", "k", None), once(&store, "u", "k", None));
+    for topic in ["t", "u"] {
+        once(&store, topic, "k", None);
+    }
     store.delete_topic("t").unwrap();
     assert!(!once(&store, "t", "k", None).repeated && once(&store, "u", "k", None).repeated);
 }
