@@ -69,7 +69,7 @@ WORKS = [
     ("addWritePerm -n {ns} -b broker-a", [r"add write perm of broker\[broker-a\] in name server\[{ns}\] OK, [1-9]"]),
     ("topicRoute -n {ns} -t {topic}", [r'"perm":6']),
     ("resetOffsetByTime -n {ns} -g {group}B -t {topic} -s 0", [r"broker-a +0 +0"]),
-    ("consumerProgress -n {ns} -g {group}B", [r"{topic} +broker-a +3 +[34] +0 +[34] "]),
+    ("consumerProgress -n {ns} -g {group}B", [r"{topic} +broker-a +3 +(\d+) +0 +\1 "]),
     ("skipAccumulatedMessage -n {ns} -g {group}B -t {topic}", [r"broker-a +1 +\d"]),
     ("consumerProgress -n {ns} -g {group}B", [r"Diff Total: 0"]),
     ("deleteSubGroup -n {ns} -c DefaultCluster -g {group}B -r true", [r"delete subscription group \[{group}B\] from broker \[{broker}\]( in cluster \[DefaultCluster\])? success"]),

@@ -95,3 +95,24 @@ fn lie(word: &mut [u8], by: i32) {
     let told = word.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
     word.copy_from_slice(&told.wrapping_add_signed(by).to_be_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the clients of a program begin with works, or all that is behind it is never reached.
+    #[tokio::test(start_paused = true)]
+    async fn a_good_client_is_served() {
+        for tight in [false, true] {
+            let mut world = World::open(tight, tight);
+            for (code, body) in [(310, &b"hello"[..]), (10, b"again"), (11, b""), (30, b""), (36, b"")] {
+                ask(&mut world, 0, &Request::good(code, body)).await;
+                sleep(Duration::from_secs(2)).await;
+            }
+            let codes: Vec<i32> = world.answers(0).iter().map(|(code, _)| *code).collect();
+            assert_eq!(codes[..4], [0, 0, 0, 0], "{:?}", world.answers(0));
+            assert!(world.answers(0)[2].1 > 200, "the pull brings both messages");
+            world.end().await;
+        }
+    }
+}

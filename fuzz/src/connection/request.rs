@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use arbitrary::Arbitrary;
 use bytes::BytesMut;
+use mainspring_broker::remoting::codes::request::{HEART_BEAT, PULL_MESSAGE, SEND_MESSAGE, SEND_MESSAGE_V2};
 use mainspring_broker::remoting::outbox::put_json_text;
 
 /// One request.
@@ -20,6 +21,9 @@ pub(crate) struct Request {
 
 #[derive(Debug, Arbitrary)]
 enum Code {
+    Send,
+    Pull,
+    Heartbeat,
     Known(u8),
     Below500(u16),
     Any(i32),
@@ -184,9 +188,19 @@ const BODIES: [&str; 8] = [
 ];
 
 impl Request {
+    /// A request as a good client sends it.
+    #[cfg(test)]
+    pub(crate) fn good(code: i32, body: &[u8]) -> Self {
+        let body = Body::Raw(body.to_vec());
+        Self { code: Code::Any(code), flag: 0, binary: false, opaque: None, changes: Vec::new(), body }
+    }
+
     /// The frame, its number where the request does not say, and message ids that were seen.
     pub(crate) fn encode(&self, next: i32, ids: &[String]) -> Vec<u8> {
         let code = match self.code {
+            Code::Send => SEND_MESSAGE_V2,
+            Code::Pull => PULL_MESSAGE,
+            Code::Heartbeat => HEART_BEAT,
             Code::Known(n) => CODES[usize::from(n) % CODES.len()],
             Code::Below500(n) => i32::from(n % 500),
             Code::Any(code) => code,
@@ -194,6 +208,10 @@ impl Request {
         let mut fields: BTreeMap<&str, (String, bool)> = BTreeMap::new();
         for (name, value) in FIELDS {
             fields.insert(name, (value.to_owned(), false));
+        }
+        if code == SEND_MESSAGE {
+            // In a pull this flag brings the subscription; in a message it begins a transaction.
+            fields.insert("sysFlag", ("0".to_owned(), false));
         }
         for change in self.changes.iter().take(8) {
             let (name, _) = FIELDS[usize::from(change.name) % FIELDS.len()];

@@ -38,6 +38,9 @@ const IDS_MAX: usize = 16;
 #[derive(Default)]
 struct Heard {
     answers: Vec<i32>,
+    /// Their codes and how long their bodies were.
+    #[cfg(test)]
+    bodies: Vec<(i32, usize)>,
     ids: Vec<String>,
     ended: bool,
     wrong: Option<String>,
@@ -149,6 +152,12 @@ impl World {
     pub(crate) fn next(&mut self) -> i32 {
         self.next += 1;
         self.next
+    }
+
+    /// Codes of the answers on a connection, and how long their bodies were.
+    #[cfg(test)]
+    pub(crate) fn answers(&self, at: u8) -> Vec<(i32, usize)> {
+        lock(&self.wires[usize::from(at)].heard).bodies.clone()
     }
 
     /// Message ids that the broker gave.
@@ -323,6 +332,8 @@ impl Heard {
             let header = Header::parse(&frame).map_err(|error| error.to_string())?;
             if header.is_response() {
                 self.answers.push(header.opaque);
+                #[cfg(test)]
+                self.bodies.push((header.code, frame.body.len()));
             }
             #[cfg(feature = "planted_panic")]
             assert!(
