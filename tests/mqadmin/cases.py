@@ -90,6 +90,8 @@ WORKS_5 = [
     ("deleteExpiredCommitLog -n {ns} -b {broker}", [r"success"]),
     ("setConsumeMode -n {ns} -b {broker} -t {topic} -g {group} -m PULL -q 0", [r"set consume mode to {broker} success"]),
     ("updateTopicList -n {ns} -b {broker} -f {files}/topics", [r"submit batch of topic config to {broker} success"]),
+    ("updateTopic -n {ns} -b {broker} -t {topic}B -r 3 -w 2 -a +store.once=true,+message.type=NORMAL",
+     [r"create topic to {broker} success"]),
     ("topicRoute -n {ns} -t {topic}L2", [r'"readQueueNums":2']),
     ("updateSubGroupList -n {ns} -b {broker} -f {files}/groups", [r"submit batch of group config to {broker} success"]),
     ("getConsumerConfig -n {ns} -g {group}L", [r"retryMaxTimes += +7"]),

@@ -5,6 +5,7 @@
 
 mod admin;
 mod asking;
+mod attributes;
 mod find;
 mod membership;
 mod namesrv;

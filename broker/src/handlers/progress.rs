@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use serde_json::{Value, json};
 
-use mainspring::TopicConfig;
+use mainspring::Progress;
 
 use crate::{
     broker::{Broker, blocking},
@@ -25,12 +25,12 @@ pub(crate) fn groups(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
 }
 
 fn all(broker: &Broker, only: Option<&str>) -> Vec<Value> {
-    let topics = broker.store.topics();
     let groups = broker.store.groups().into_iter().filter(|group| only.is_none_or(|only| group.name == only));
     groups
         .map(|group| {
-            let queues: Vec<Value> =
-                topics.iter().flat_map(|topic| of_topic(broker, &group.name, topic)).collect();
+            let progress = broker.store.progress(&group.name);
+            let topics = progress.chunk_by(|a, b| a.topic == b.topic);
+            let queues: Vec<Value> = topics.flat_map(|of_topic| queues_of(broker, of_topic)).collect();
             json!({
                 "group": group.name,
                 "online": broker.clients.consumer_ids(&group.name).len(),
@@ -40,15 +40,19 @@ fn all(broker: &Broker, only: Option<&str>) -> Vec<Value> {
         .collect()
 }
 
-/// How far a group is in the queues of a topic; nothing where it never consumed any.
-fn of_topic(broker: &Broker, group: &str, topic: &TopicConfig) -> Vec<Value> {
-    let at = |queue| broker.store.committed_offset(group, &topic.name, queue);
-    let offsets: Vec<Option<u64>> = (0..topic.read_queues).map(at).collect();
-    if offsets.iter().all(Option::is_none) {
+/// How far a group is in all queues of the one topic that these are of; nothing where that is gone.
+fn queues_of(broker: &Broker, progress: &[Progress]) -> Vec<Value> {
+    let Some(config) = progress.first().and_then(|first| broker.store.topic(&first.topic)) else {
         return Vec::new();
-    }
-    let range = |queue| broker.store.queue_range(&topic.name, queue).unwrap_or_default();
-    (0..).zip(offsets).map(|(queue, offset)| queue_json(&topic.name, queue, offset, &range(queue))).collect()
+    };
+    let reached = |queue| progress.binary_search_by_key(&queue, |entry| entry.queue).ok();
+    let range = |queue| broker.store.queue_range(&config.name, queue).unwrap_or_default();
+    (0..config.read_queues)
+        .map(|queue| {
+            let offset = reached(queue).map(|at| progress[at].offset);
+            queue_json(&config.name, queue, offset, &range(queue))
+        })
+        .collect()
 }
 
 /// How far a group is in a queue. Without progress it will begin at 0 where the first message is still there, else at the

@@ -1,6 +1,6 @@
 //! Code 222: an administrator sets a group's progress on a topic to a time, or in one queue to an offset.
 //!
-//! Three things happen. The progress is set in the log, so that whoever comes later goes on there. Members that are
+//! Three things happen. The progress is set in the log, of all queues in one frame, so that whoever comes later goes on there. Members that are
 //! online are told by 220; Java's push consumers then pause for ten seconds and go on there by themselves. And the next
 //! pull of each queue, a held one at once, is answered with the new place, which serves consumers that know no 220; until
 //! then, what the group commits is not heard.
@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::future::try_join_all;
+
+use mainspring::Progress;
 
 use crate::{
     broker::Broker,
@@ -129,10 +130,10 @@ async fn carry_out(broker: &Broker, plan: &Plan, members: &[Contact]) -> Result<
             broker.resets.set(group, (topic, *queue), *target, now_ms);
         }
     }
-    let commits =
-        targets.iter().map(|(queue, target)| broker.store.commit_offset(group, topic, *queue, *target));
-    let commits: Vec<_> = commits.collect::<mainspring::Result<_>>()?;
-    try_join_all(commits).await?;
+    let reached =
+        |(queue, offset): &(u32, u64)| Progress { topic: topic.clone(), queue: *queue, offset: *offset };
+    let progress: Vec<Progress> = targets.iter().map(reached).collect();
+    broker.store.set_progress(group, &progress)?.await?;
     for member in members {
         tell(broker, plan, member);
     }

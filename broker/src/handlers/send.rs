@@ -29,7 +29,7 @@ use crate::{
     broker::{Broker, when_decided},
     clients::peer::Peer,
     handlers::{
-        offsets,
+        attributes, offsets,
         outgoing::{self, Due, Keys, Prepared, STORE_ONCE, StoreOnce},
         recall, topics,
     },
@@ -44,8 +44,6 @@ use crate::{
 
 /// System flag bits that a producer decides: compression and many tags. The others say how a record is laid out.
 const SYS_FLAG_KEPT: i32 = COMPRESSED | MULTI_TAGS | COMPRESSION_MASK;
-/// The attribute of a topic whose messages are stored once each, by the unique keys of their producers.
-const TOPIC_STORES_ONCE: &str = "store.once";
 /// Most messages in one batch.
 const BATCH_MESSAGES_MAX: usize = 16_384;
 
@@ -340,7 +338,7 @@ fn once_keys<'a>(
     send: &'a Send,
     config: &TopicConfig,
 ) -> std::result::Result<Vec<Option<&'a str>>, Response> {
-    let by_topic = config.attributes.get(TOPIC_STORES_ONCE).is_some_and(|value| value == "true");
+    let by_topic = config.attributes.get(attributes::STORE_ONCE).is_some_and(|value| value == "true");
     let all: Vec<(&Prepared, Option<&str>)> = match &send.content {
         Content::One { prepared, .. } if by_topic || prepared.once != StoreOnce::Unasked => {
             vec![(prepared, send.transaction_id.as_deref())]

@@ -8,6 +8,7 @@ use mainspring::{Attributes, GroupConfig, PERM_READ, PERM_WRITE, TopicConfig};
 
 use crate::{
     broker::{Broker, PERM_INHERIT, blocking},
+    handlers::attributes,
     names,
     remoting::{Handled, Reply, Request, Response, codes::response},
 };
@@ -55,23 +56,10 @@ pub(crate) fn retry_topic(group: &GroupConfig) -> TopicConfig {
     TopicConfig::new(names::retry_topic(&group.name), group.retry_queues.max(1))
 }
 
-/// The one attribute of a topic that means something here: clients may ask what kind of messages it is for.
-const MESSAGE_TYPE: &str = "message.type";
-const MESSAGE_TYPES: [&str; 6] = ["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED"];
-
-/// A topic's attributes after a change such as `+message.type=FIFO` or `-message.type`, several joined by commas.
-fn attributes(broker: &Broker, topic: &str, changes: &str) -> Attributes {
-    let mut attributes = broker.store.topic(topic).map(|topic| topic.attributes.clone()).unwrap_or_default();
-    for change in changes.split(',').map(str::trim).filter(|change| !change.is_empty()) {
-        if let Some(name) = change.strip_prefix('-') {
-            attributes.remove(name.trim());
-            continue;
-        }
-        let (name, value) =
-            change.strip_prefix('+').unwrap_or(change).split_once('=').unwrap_or((change, ""));
-        attributes.insert(name.trim().to_owned(), value.trim().to_owned());
-    }
-    attributes
+/// A topic's attributes as they are now; none where it does not exist.
+#[must_use]
+pub(crate) fn attributes_of(broker: &Broker, topic: &str) -> Attributes {
+    broker.store.topic(topic).map(|config| config.attributes.clone()).unwrap_or_default()
 }
 
 /// Checks what an administrator wants of a topic.
@@ -85,16 +73,6 @@ pub(crate) fn check(config: &TopicConfig) -> Result<(), Response> {
     if names::is_reserved(name) {
         let text = format!("the topic {name} belongs to the system");
         return Err(Response::refuse(response::SYSTEM_ERROR, text));
-    }
-    for (name, value) in &config.attributes {
-        if name != MESSAGE_TYPE || !MESSAGE_TYPES.contains(&value.as_str()) {
-            let text = format!(
-                "the attribute {}={} means nothing here, only {MESSAGE_TYPE} with one of {MESSAGE_TYPES:?}",
-                names::shown(name),
-                names::shown(value)
-            );
-            return Err(Response::refuse(response::INVALID_PARAMETER, text));
-        }
     }
     let queues = 1..=QUEUES_MAX;
     if !queues.contains(&config.read_queues) || !queues.contains(&config.write_queues) || config.perm > 7 {
@@ -123,13 +101,14 @@ pub(crate) fn shown(config: &TopicConfig) -> Value {
 pub(crate) fn update(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     let fields = request.fields();
     let name = fields.required("topic")?;
+    let changes = fields.get("attributes").unwrap_or_default();
     let config = TopicConfig {
         read_queues: fields.required_number("readQueueNums")?,
         write_queues: fields.required_number("writeQueueNums")?,
         perm: fields.number("perm")?.unwrap_or(PERM_READ | PERM_WRITE),
         sys_flag: fields.number("topicSysFlag")?.unwrap_or(0),
         order: fields.truth("order"),
-        attributes: attributes(broker, name, fields.get("attributes").unwrap_or_default()),
+        attributes: attributes::changed(attributes_of(broker, name), changes)?,
         ..TopicConfig::new(name, 1)
     };
     check(&config)?;

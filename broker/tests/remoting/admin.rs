@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use mainspring::GroupConfig;
+
 use crate::support::{Answer, Client, Running};
 
 fn parsed(answer: &Answer) -> Value {
@@ -75,6 +77,13 @@ async fn groups_are_made_read_copied_and_deleted() {
     assert_eq!(client.ask(200, &[], body.to_string().as_bytes()).await.code, 0);
     let one = parsed(&client.ask(352, &[("group", "H")], b"").await);
     assert_eq!((&one["retryMaxTimes"], &one["consumeBroadcastEnable"]), (&json!(7), &json!(false)));
+    // Attributes of a group are an embedder's: shown, kept when an administrator changes the rest.
+    let attributes: mainspring::Attributes = [("x".to_owned(), "y".to_owned())].into();
+    let marked = GroupConfig { attributes, ..(*running.broker.store.group("H").unwrap()).clone() };
+    running.broker.store.put_group(&marked).unwrap();
+    assert_eq!(client.ask(200, &[], body.to_string().as_bytes()).await.code, 0);
+    assert_eq!(parsed(&client.ask(352, &[("group", "H")], b"").await)["attributes"], json!({"x": "y"}));
+    let one = parsed(&client.ask(352, &[("group", "H")], b"").await);
     let route = client.ask(105, &[("topic", "%RETRY%H")], b"").await.text();
     assert!(route.contains(r#""readQueueNums":3"#), "{route}");
 
@@ -123,7 +132,7 @@ async fn topics_are_listed_deleted_and_kept_from_producers() {
     let mut client = running.client().await;
     scene(&mut client).await;
     let list = json!({"topicConfigList": [{"topicName": "A", "readQueueNums": 2, "writeQueueNums": 1, "perm": 6,
-        "attributes": {"+message.type": "FIFO"}}, {"topicName": "B"}]});
+        "attributes": {"+message.type": "FIFO"}}, {"topicName": "B", "attributes": {"store.once": "true"}}]});
     assert_eq!(client.ask(18, &[], list.to_string().as_bytes()).await.code, 0);
     let all = client.ask(21, &[], b"").await;
     let table = parsed(&all)["topicConfigTable"].clone();
@@ -134,17 +143,27 @@ async fn topics_are_listed_deleted_and_kept_from_producers() {
     );
     assert!(table["TBW102"]["perm"] == 7 && table["%RETRY%G"]["perm"] == 6);
 
+    assert_eq!(table["B"]["attributes"], json!({"store.once": "true"}));
+
     let update =
         [("topic", "A"), ("readQueueNums", "2"), ("writeQueueNums", "2"), ("attributes", "-message.type")];
     assert_eq!(client.ask(17, &update, b"").await.code, 0);
     assert_eq!(parsed(&client.ask(351, &[("topic", "A")], b"").await)["attributes"], json!({}));
-    let update = [
-        ("topic", "A"),
-        ("readQueueNums", "2"),
-        ("writeQueueNums", "2"),
-        ("attributes", "+queue.type=BatchCQ"),
-    ];
-    assert_eq!(client.ask(17, &update, b"").await.code, 29);
+    for (changes, says) in [
+        ("+queue.type=BatchCQ", "means nothing"),
+        ("store.once=true", "+name=value"),
+        ("+store.once=yes", "true, false"),
+        ("+store.once=true,-store.once", "twice"),
+    ] {
+        let update =
+            [("topic", "A"), ("readQueueNums", "2"), ("writeQueueNums", "2"), ("attributes", changes)];
+        let refused = client.ask(17, &update, b"").await;
+        assert!(
+            refused.code == 29 && refused.remark.as_ref().unwrap().contains(says),
+            "{:?}",
+            refused.remark
+        );
+    }
 
     // Deleted, it is gone; made again, its queues go on where they ended.
     assert_eq!(client.ask(215, &[("topic", "T")], b"").await.code, 0);

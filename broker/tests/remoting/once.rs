@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use backends::MemoryBackend;
-use mainspring::TopicConfig;
 
 use crate::paced::{Paced, small};
 use crate::support::{Answer, Client, Running, send_fields};
@@ -95,9 +94,11 @@ async fn q13_a_timer_is_one_timer_also_after_a_kill_and_after_it_fired() {
 async fn q13_a_topic_can_ask_for_all_its_messages_and_batches_repeat_by_message() {
     let running = Running::start().await;
     let mut client = running.client().await;
-    let attributes = [("store.once".to_owned(), "true".to_owned())].into();
-    let topic = TopicConfig { attributes, ..TopicConfig::new("T", 2) };
-    running.broker.store.put_topic(&topic).unwrap();
+    let once = "+store.once=true,+message.type=NORMAL";
+    let topic = [("topic", "T"), ("readQueueNums", "2"), ("writeQueueNums", "2"), ("attributes", once)];
+    assert_eq!(client.ask(17, &topic, b"").await.code, 0);
+    let shown = client.ask(351, &[("topic", "T")], b"").await.text();
+    assert!(shown.contains(r#""attributes":{"message.type":"NORMAL","store.once":"true"}"#), "{shown}");
     let key = |key: &str| format!("UNIQ_KEY\u{1}{key}\u{2}");
     let first = place(&client.put("T", "0", &key("u1"), b"one").await);
     assert_eq!(place(&client.put("T", "0", &key("u1"), b"one").await), first);

@@ -129,7 +129,10 @@ fn put(broker: &Arc<Broker>, configs: Vec<GroupConfig>) -> Handled {
     }))
 }
 
-async fn put_one(broker: &Broker, config: GroupConfig) -> Result<(), Response> {
+async fn put_one(broker: &Broker, mut config: GroupConfig) -> Result<(), Response> {
+    if let Some(current) = broker.store.group(&config.name) {
+        config.attributes = current.attributes.clone();
+    }
     let retry = (config.retry_queues > 0).then(|| topics::retry_topic(&config));
     let store = broker.store.clone();
     blocking(move || store.put_group(&config)).await?;
@@ -177,7 +180,7 @@ pub(super) fn get(broker: &Broker, request: &Request<'_>) -> Handled {
 /// A group's settings in RocketMQ's words; those that are not kept here have the value that holds here.
 fn shown(group: &GroupConfig) -> Value {
     json!({
-        "attributes": {},
+        "attributes": group.attributes,
         "brokerId": 0,
         "consumeBroadcastEnable": group.broadcast,
         "consumeEnable": group.consume,

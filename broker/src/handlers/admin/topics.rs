@@ -10,7 +10,7 @@ use mainspring::{Attributes, PERM_READ, PERM_WRITE, TopicConfig};
 use super::reply;
 use crate::{
     broker::{Broker, blocking},
-    handlers::topics,
+    handlers::{attributes, topics},
     loose, names,
     remoting::{Handled, Reply, Request, Response, codes::response},
 };
@@ -37,23 +37,22 @@ struct TopicListBody {
     topic_config_list: Vec<TopicBody>,
 }
 
-impl From<TopicBody> for TopicConfig {
-    fn from(body: TopicBody) -> Self {
-        Self {
-            name: body.topic_name,
-            read_queues: body.read_queue_nums.unwrap_or(16),
-            write_queues: body.write_queue_nums.unwrap_or(16),
-            perm: body.perm.unwrap_or(PERM_READ | PERM_WRITE),
-            sys_flag: body.topic_sys_flag.unwrap_or(0),
-            order: body.order,
-            // Names may be written as changes are.
-            attributes: body.attributes.into_iter().map(|(name, value)| (bare(&name), value)).collect(),
-        }
+impl TopicBody {
+    /// The settings; attributes are changes of those that the topic has.
+    fn config(self, broker: &Broker) -> Result<TopicConfig, Response> {
+        let current = topics::attributes_of(broker, &self.topic_name);
+        let config = TopicConfig {
+            name: self.topic_name,
+            read_queues: self.read_queue_nums.unwrap_or(16),
+            write_queues: self.write_queue_nums.unwrap_or(16),
+            perm: self.perm.unwrap_or(PERM_READ | PERM_WRITE),
+            sys_flag: self.topic_sys_flag.unwrap_or(0),
+            order: self.order,
+            attributes: attributes::merged(current, &self.attributes)?,
+        };
+        topics::check(&config)?;
+        Ok(config)
     }
-}
-
-fn bare(name: &str) -> String {
-    name.strip_prefix('+').unwrap_or(name).to_owned()
 }
 
 /// Code 18: creates or changes several topics. All are checked before the first is changed.
@@ -63,10 +62,8 @@ pub(super) fn update_list(broker: &Arc<Broker>, request: &Request<'_>) -> Handle
     if body.topic_config_list.len() > LIST_MAX {
         return Err(reply::invalid(format!("one request changes {LIST_MAX} topics at most")));
     }
-    let configs: Vec<TopicConfig> = body.topic_config_list.into_iter().map(TopicConfig::from).collect();
-    for config in &configs {
-        topics::check(config)?;
-    }
+    let configs = body.topic_config_list.into_iter().map(|topic| topic.config(broker));
+    let configs = configs.collect::<Result<Vec<_>, _>>()?;
     let store = broker.store.clone();
     Ok(Reply::later(async move {
         let put = blocking(move || configs.iter().try_for_each(|config| store.put_topic(config)));
