@@ -9,6 +9,7 @@ use std::{
 };
 
 use mainspring::{PERM_READ, PERM_WRITE, Pending, Store, TopicConfig, Wait};
+use tokio::sync::Semaphore;
 
 use crate::{
     clients::{Clients, holds::Holds, resets::Resets},
@@ -207,6 +208,23 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Look-ups that run at a time, all clients together. They take no more threads than that from calls that others wait for,
+/// such as the one that makes a topic; more of them would not end sooner.
+const LOOK_UPS_MAX: usize = 32;
+static LOOK_UPS: Semaphore = Semaphore::const_new(LOOK_UPS_MAX);
+
+/// Runs a call that may read much of the store outside of the runtime's own threads, once it is its turn.
+///
+/// # Errors
+///
+/// As [`blocking`].
+pub(crate) async fn look_up<T: Send + 'static>(
+    call: impl FnOnce() -> mainspring::Result<T> + Send + 'static,
+) -> Result<T, Response> {
+    let _its_turn = LOOK_UPS.acquire().await;
+    blocking(call).await
+}
+
 /// Answers with what an append comes to: at once where that is known already.
 pub(crate) fn when_decided<T: Unpin + Send + 'static>(
     pending: Pending<T>,
@@ -226,4 +244,37 @@ pub(crate) const PERM_INHERIT: u8 = 1;
 fn default_topic(queues: u32) -> TopicConfig {
     let perm = PERM_READ | PERM_WRITE | PERM_INHERIT;
     TopicConfig { perm, ..TopicConfig::new(names::DEFAULT_TOPIC, queues) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use tokio::{runtime::Builder, time::timeout};
+
+    use super::*;
+
+    #[test]
+    fn look_ups_leave_threads_to_others() {
+        let runtime =
+            Builder::new_current_thread().enable_all().max_blocking_threads(LOOK_UPS_MAX + 1).build();
+        runtime.unwrap().block_on(async {
+            let (end, ended) = mpsc::channel::<()>();
+            let ended = Arc::new(parking_lot::Mutex::new(ended));
+            let long = || {
+                let ended = Arc::clone(&ended);
+                tokio::spawn(look_up(move || Ok(ended.lock().recv().is_err())))
+            };
+            let all: Vec<_> = (0..2 * LOOK_UPS_MAX).map(|_| long()).collect();
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            let other = timeout(Duration::from_secs(20), blocking(|| Ok(7))).await;
+            drop(end);
+            for one in all {
+                assert!(matches!(one.await.unwrap(), Ok(true)));
+            }
+            assert!(matches!(other, Ok(Ok(7))), "no thread was left for a call that is no look-up");
+        });
+    }
 }

@@ -1,8 +1,16 @@
 //! The body of a heartbeat (34), from any client: Java writes enums as names, C++ as numbers.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::Error;
 
 use crate::loose;
+
+/// Bytes of a heartbeat: it is kept in parts until its client goes.
+pub const BYTES_MAX: usize = 1 << 20;
+/// Bytes of a client's id and of each name: all of them are kept once a group.
+const NAME_BYTES_MAX: usize = 512;
+/// Producer and consumer groups in one heartbeat, and topics that one group wants.
+const GROUPS_MAX: usize = 1024;
 
 /// A word of RocketMQ's. Aliased, since serde would have a reference borrow from its input.
 pub type Word = &'static str;
@@ -32,9 +40,30 @@ impl Heartbeat {
     ///
     /// # Errors
     ///
-    /// If the text is not JSON or has another shape.
+    /// If the text is not JSON, has another shape, or holds more than a client has reason to name.
     pub fn parse(body: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(body)
+        if body.len() > BYTES_MAX {
+            return Err(Error::custom(format!("it has {} bytes, {BYTES_MAX} are allowed", body.len())));
+        }
+        let beat: Self = serde_json::from_slice(body)?;
+        beat.check().map_err(Error::custom)?;
+        Ok(beat)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.producers.len() + self.consumers.len() > GROUPS_MAX
+            || self.consumers.iter().any(|group| group.subscriptions.len() > GROUPS_MAX)
+        {
+            return Err(format!("it names more than {GROUPS_MAX} groups, or topics of one group"));
+        }
+        let groups = self.producers.iter().map(|group| &group.group_name);
+        let groups = groups.chain(self.consumers.iter().map(|group| &group.group_name));
+        let topics = self.consumers.iter().flat_map(|group| &group.subscriptions).map(|wanted| &wanted.topic);
+        let mut names = groups.chain(topics).chain([&self.client_id]);
+        if names.any(|name| name.len() > NAME_BYTES_MAX) {
+            return Err(format!("it holds a name above {NAME_BYTES_MAX} bytes"));
+        }
+        Ok(())
     }
 }
 
@@ -197,6 +226,28 @@ mod tests {
         assert_eq!(consumer.subscriptions[0].sub_version, 1_795_321_268_607);
         assert_eq!(consumer.subscriptions[0].expression_type(), ExpressionType::Tag);
         assert!(beat.producers.is_empty());
+    }
+
+    #[test]
+    fn refuses_more_than_a_client_has_reason_to_name() {
+        let parsed = |client: usize, groups: usize, topics: usize| {
+            let (client, group) = ("c".repeat(client), r#"{"groupName":"P"}"#);
+            let topic = r#"{"topic":"T","subString":"*"}"#;
+            let text = format!(
+                r#"{{"clientID":"{client}","producerDataSet":[{}],"consumerDataSet":[{{"groupName":"G",
+                "subscriptionDataSet":[{}]}}]}}"#,
+                vec![group; groups].join(","),
+                vec![topic; topics].join(",")
+            );
+            Heartbeat::parse(text.as_bytes()).map_err(|error| error.to_string())
+        };
+        assert!(parsed(512, 1023, 1024).is_ok());
+        for (client, groups, topics, why) in
+            [(513, 1, 1, "512 bytes"), (1, 1024, 1, "1024 groups"), (1, 1, 1025, "1024 groups")]
+        {
+            assert!(parsed(client, groups, topics).unwrap_err().contains(why), "{why}");
+        }
+        assert!(Heartbeat::parse(&[b' '; BYTES_MAX + 1]).unwrap_err().to_string().contains("allowed"));
     }
 
     #[test]

@@ -35,6 +35,8 @@ use crate::{
 
 /// A client not heard for so long is dropped.
 pub const EXPIRE_AFTER_MS: u64 = 120_000;
+/// Groups that one connection may be in.
+const MEMBERSHIPS_MAX: usize = 2048;
 /// Above so many topics it is not remembered any more which ones a group reads.
 const TOPICS_READ_MAX: usize = 1024;
 
@@ -84,10 +86,24 @@ pub struct Contact {
     pub software: Software,
 }
 
+/// A client in a group; it counts for its connection as long as it is there.
 #[derive(Debug)]
 struct Member {
     contact: Contact,
     heard_ms: u64,
+}
+
+impl Member {
+    fn new(contact: Contact, heard_ms: u64) -> Self {
+        contact.peer.joined();
+        Self { contact, heard_ms }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.contact.peer.left();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -149,6 +165,18 @@ impl Clients {
         let any = !changed.is_empty();
         notify(changed);
         any
+    }
+
+    /// Whether a connection would be in at most [`MEMBERSHIPS_MAX`] groups after this heartbeat.
+    #[must_use]
+    pub fn has_room(&self, peer: &Peer, beat: &Heartbeat) -> bool {
+        let groups = self.0.lock();
+        let produces = |name: &String| groups.producers.get(name).is_some_and(|of| of.contains_key(&peer.id));
+        let consumes =
+            |name: &String| groups.consumers.get(name).is_some_and(|of| of.members.contains_key(&peer.id));
+        let producers = beat.producers.iter().filter(|data| !produces(&data.group_name)).count();
+        let consumers = beat.consumers.iter().filter(|data| !consumes(&data.group_name)).count();
+        peer.memberships() + producers + consumers <= MEMBERSHIPS_MAX
     }
 
     /// Removes one client from the groups named.
@@ -303,7 +331,7 @@ pub struct Offline;
 
 /// Adds a client or notes that it was heard; gives whether the members' ids changed by it.
 fn join(members: &mut BTreeMap<u64, Member>, who: Contact, now_ms: u64) -> bool {
-    let member = Member { contact: who, heard_ms: now_ms };
+    let member = Member::new(who, now_ms);
     let id = member.contact.client_id.clone();
     match members.insert(member.contact.peer.id, member) {
         Some(before) => before.contact.client_id != id,
@@ -335,7 +363,8 @@ fn update_subscriptions(group: &mut ConsumerGroup, data: &ConsumerData) -> bool 
         }
     }
     let before = group.subscriptions.len();
-    group.subscriptions.retain(|topic, _| data.subscriptions.iter().any(|named| named.topic == *topic));
+    let named: HashSet<&str> = data.subscriptions.iter().map(|named| named.topic.as_str()).collect();
+    group.subscriptions.retain(|topic, _| named.contains(topic.as_str()));
     changed | (group.subscriptions.len() != before)
 }
 
@@ -376,6 +405,29 @@ mod tests {
 
     fn told(queue: &mut Receiver<Box<Push>>) -> usize {
         std::iter::from_fn(|| queue.try_recv().ok()).count()
+    }
+
+    #[test]
+    fn a_connection_is_in_so_many_groups() {
+        let clients = Clients::default();
+        let (peer, _queue) = peer(1);
+        let beat = |from: usize, count: usize| {
+            let groups: Vec<_> = (from..from + count).map(|n| format!(r#"{{"groupName":"P{n}"}}"#)).collect();
+            let text = format!(r#"{{"clientID":"a","producerDataSet":[{}]}}"#, groups.join(","));
+            Heartbeat::parse(text.as_bytes()).unwrap()
+        };
+        for from in [0, 1024] {
+            assert!(clients.has_room(&peer, &beat(from, 1024)));
+            clients.heartbeat(&peer, &beat(from, 1024), &Software::default(), from as u64);
+        }
+        // Those it is in stay its own; one that it leaves makes room.
+        assert!(clients.has_room(&peer, &beat(0, 1024)) && !clients.has_room(&peer, &beat(2048, 1)));
+        clients.unregister(&peer, Some("P7"), None);
+        assert!(clients.has_room(&peer, &beat(2048, 1)) && !clients.has_room(&peer, &beat(2048, 2)));
+        clients.expire(EXPIRE_AFTER_MS + 1);
+        assert_eq!((peer.memberships(), clients.counts().0), (1024, 1024));
+        clients.disconnected(&peer);
+        assert_eq!(peer.memberships(), 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
-    sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -52,6 +52,7 @@ pub struct Peer {
     opaque: AtomicI32,
     /// Fingerprint of the last heartbeat that named its subscriptions; 0 before the first.
     fingerprint: AtomicI64,
+    memberships: AtomicUsize,
     questions: Questions,
 }
 
@@ -68,6 +69,7 @@ impl Peer {
             pushes,
             opaque: AtomicI32::new(0),
             fingerprint: AtomicI64::new(0),
+            memberships: AtomicUsize::new(0),
             questions: Questions::default(),
         };
         (peer, queue)
@@ -112,6 +114,19 @@ impl Peer {
     /// Ends all requests that wait for this client: its connection has ended.
     pub fn gone(&self) {
         self.questions.close();
+    }
+
+    /// How many groups it is in.
+    pub fn memberships(&self) -> usize {
+        self.memberships.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn joined(&self) {
+        self.memberships.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn left(&self) {
+        self.memberships.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Keeps the fingerprint of what the client wants; true if it is another than before.

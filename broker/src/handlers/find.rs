@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mainspring::{ErrorKind, KeyQuery, Offset};
 
 use crate::{
-    broker::{Broker, blocking},
+    broker::{Broker, look_up},
     remoting::{Body, Fields, Handled, Reply, Request, Response, codes::response},
 };
 
@@ -33,7 +33,7 @@ pub(crate) fn by_key(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
             let (topic, key, max_bytes) = (topic.as_str(), key.as_str(), BYTES_MAX);
             store.find_by_key(&KeyQuery { topic, key, unique, from_ms, to_ms, max_records, max_bytes })
         };
-        let found = match blocking(find).await {
+        let found = match look_up(find).await {
             Ok(found) => found,
             Err(refusal) => return refusal,
         };
@@ -76,7 +76,7 @@ pub(crate) fn by_position(broker: &Arc<Broker>, request: &Request<'_>) -> Handle
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         };
-        match blocking(find).await {
+        match look_up(find).await {
             Ok(Some(record)) => Response::ok().with_body(record),
             Ok(None) => unknown(),
             Err(refusal) => refusal,

@@ -20,6 +20,9 @@ use crate::{
     sql::{Expression, SqlError},
 };
 
+/// What is kept of a language's name, once for each group of the client.
+const LANGUAGE_CHARS_MAX: usize = 32;
+
 /// Code 34: a client says that it lives and what it wants. Groups and their retry topics are made here, so that a
 /// consumer's route exists before its first failure.
 pub(crate) fn heartbeat(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'_>) -> Handled {
@@ -28,6 +31,9 @@ pub(crate) fn heartbeat(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Reques
     })?;
     if beat.client_id.is_empty() {
         return Err(Response::refuse(response::SYSTEM_ERROR, "the heartbeat has no clientID"));
+    }
+    if !broker.clients.has_room(peer, &beat) {
+        return Err(Response::refuse(response::SYSTEM_ERROR, "this connection is in too many groups"));
     }
     let missing: Vec<(String, MessageModel)> = beat
         .consumers
@@ -57,7 +63,8 @@ pub(crate) fn heartbeat(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Reques
 /// fingerprint; else the client's groups have it among their members all the same, and the client is asked for the rest.
 fn taken_in(broker: &Broker, peer: &Arc<Peer>, beat: &Heartbeat, request: &Request<'_>) -> Response {
     let header = &request.header;
-    let software = Software { language: header.language.as_ref().to_owned(), version: header.version };
+    let language = header.language.chars().take(LANGUAGE_CHARS_MAX).collect();
+    let software = Software { language, version: header.version };
     let changed = broker.clients.heartbeat(peer, beat, &software, broker.clock.elapsed_ms());
     let unknown = if beat.without_subscriptions {
         !peer.still_wants(beat.fingerprint)

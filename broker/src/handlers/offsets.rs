@@ -43,8 +43,11 @@ pub(crate) fn update(broker: &Broker, request: &Request<'_>) -> Handled {
     if broker.store.group(group).is_none() {
         return Err(no_group(group));
     }
-    if broker.topic(topic).is_none() {
-        return Err(topics::missing(topic));
+    let config = broker.topic(topic).ok_or_else(|| topics::missing(topic))?;
+    if queue >= config.read_queues.max(config.write_queues) {
+        // Progress is kept for ever, so none is of a queue that cannot be.
+        let text = format!("the topic {topic} has no queue {queue}");
+        return Err(Response::refuse(response::INVALID_PARAMETER, text));
     }
     if broker.resets.is_pending(group, topic, queue) {
         return Ok(Response::ok().into());

@@ -44,12 +44,16 @@ struct LockBody {
 }
 
 impl LockBody {
-    /// Reads a request; queues with numbers that no queue can have are left out.
-    fn parse(request: &Request<'_>) -> Result<Self, Response> {
+    /// Reads a request; queues that there are not are left out, since locks are few.
+    fn parse(broker: &Broker, request: &Request<'_>) -> Result<Self, Response> {
         let mut body: Self = serde_json::from_slice(&request.body).map_err(|e| {
             Response::refuse(response::SYSTEM_ERROR, format!("the request does not parse: {e}"))
         })?;
-        body.mq_set.retain(|queue| u32::try_from(queue.queue_id).is_ok());
+        body.mq_set.retain(|queue| {
+            let queues =
+                broker.topic(&queue.topic).map_or(0, |topic| topic.read_queues.max(topic.write_queues));
+            (0..i64::from(queues)).contains(&queue.queue_id)
+        });
         Ok(body)
     }
 
@@ -61,7 +65,7 @@ impl LockBody {
 
 /// Code 41.
 pub(crate) fn lock(broker: &Broker, request: &Request<'_>) -> Handled {
-    let body = LockBody::parse(request)?;
+    let body = LockBody::parse(broker, request)?;
     let wanted = QueueLock { group: &body.consumer_group, client: &body.client_id, queues: &body.queues() };
     let pending = broker.store.lock_queues(&wanted, LEASE)?;
     Ok(when_decided(pending, move |result| match result {
@@ -76,7 +80,7 @@ pub(crate) fn lock(broker: &Broker, request: &Request<'_>) -> Handled {
 
 /// Code 42.
 pub(crate) fn unlock(broker: &Broker, request: &Request<'_>) -> Handled {
-    let body = LockBody::parse(request)?;
+    let body = LockBody::parse(broker, request)?;
     let given_up = QueueLock { group: &body.consumer_group, client: &body.client_id, queues: &body.queues() };
     let pending = broker.store.unlock_queues(&given_up)?;
     Ok(when_decided(pending, |result| match result {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use mainspring::Progress;
 
 use crate::{
-    broker::{Broker, blocking},
+    broker::{Broker, look_up},
     remoting::{Handled, Reply, Request, Response},
 };
 
@@ -17,7 +17,7 @@ pub(crate) fn groups(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     let broker = Arc::clone(broker);
     Ok(Reply::later(async move {
         let read = move || Ok(all(&broker, only.as_deref()));
-        match blocking(read).await {
+        match look_up(read).await {
             Ok(groups) => Response::ok().with_body(json!({ "groups": groups }).to_string()),
             Err(refusal) => refusal,
         }

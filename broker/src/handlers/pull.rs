@@ -24,7 +24,7 @@ use mainspring::{PERM_READ, ReadRequest, ReadResult, ReadStatus, Result as Store
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    broker::{Broker, blocking},
+    broker::{Broker, look_up},
     clients::{
         heartbeat::{ExpressionType, MessageModel},
         holds::Wanted,
@@ -276,7 +276,7 @@ fn serve(broker: &Arc<Broker>, group: &str, pull: Pull) -> Handled {
 async fn read(broker: &Arc<Broker>, pull: &Pull) -> Result<ReadResult, Response> {
     if pull.is_long() {
         let (broker, pull) = (Arc::clone(broker), pull.clone());
-        return blocking(move || pull.read(&broker)).await;
+        return look_up(move || pull.read(&broker)).await;
     }
     Ok(pull.read(broker)?)
 }

@@ -16,8 +16,8 @@ use crate::{
 };
 
 const VERSION: &str = "v1";
-/// No handle that was given is longer: two names and two numbers.
-const HANDLE_BYTES_MAX: usize = 4096;
+/// No handle that was given is longer: it holds two names, two numbers, and a key as long as properties may be.
+const HANDLE_BYTES_MAX: usize = 64 << 10;
 
 /// A handle as producers know it.
 #[must_use]
@@ -47,7 +47,8 @@ pub fn decode(handle: &str) -> Option<Recall> {
     }
     let bytes = URL_SAFE.decode(handle).ok()?;
     let text = std::str::from_utf8(&bytes).ok()?;
-    let mut parts = text.split(' ');
+    // A producer's own unique key may hold spaces too.
+    let mut parts = text.splitn(5, ' ');
     let [version, topic, broker, due, rest] = std::array::from_fn(|_| parts.next().unwrap_or_default());
     let (unique_key, schedule) = rest.rsplit_once(':').filter(|_| version == VERSION)?;
     let schedule = Offset(u64::from_str_radix(schedule, 16).ok()?);
@@ -82,6 +83,8 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
 
 #[cfg(test)]
 mod tests {
+    use mainspring::record::layout::PROPERTIES_BYTES_MAX;
+
     use super::*;
 
     #[test]
@@ -100,6 +103,10 @@ mod tests {
             ["", "v1 T b 1 k:1", "!", &URL_SAFE.encode("v2 T b 1 k:1"), &URL_SAFE.encode("v1 T b x k:1")]
         {
             assert_eq!(decode(bad), None, "{bad}");
+        }
+        for key in ["a b:c", "", &"k".repeat(PROPERTIES_BYTES_MAX)] {
+            let recall = decode(&encode("T", "broker-a", timer, key)).unwrap();
+            assert_eq!((recall.timer, recall.unique_key.as_str()), (timer, key));
         }
         for bad in ["v1 T b 1 k", "v1 T b 1 k:g", "v1", "v1 T b 99999999999999999999 k:1"] {
             assert_eq!(decode(&URL_SAFE.encode(bad)), None, "{bad}");

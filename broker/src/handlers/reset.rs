@@ -1,6 +1,6 @@
 //! Code 222: an administrator sets a group's progress on a topic to a time, or in one queue to an offset.
 //!
-//! Three things happen. The progress is set in the log, of all queues in one frame, so that whoever comes later goes on there. Members that are
+//! Three things happen. The progress is set in the log, so that whoever comes later goes on there. Members that are
 //! online are told by 220; Java's push consumers then pause for ten seconds and go on there by themselves. And the next
 //! pull of each queue, a held one at once, is answered with the new place, which serves consumers that know no 220; until
 //! then, what the group commits is not heard.
@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-
 use mainspring::Progress;
 
 use crate::{
@@ -22,6 +21,9 @@ use crate::{
         fastjson::{QueueName, put_offsets, put_queue},
     },
 };
+
+/// Queues whose progress is set in one frame: all of a usual topic's, and few enough for a small segment.
+const QUEUES_AT_ONCE: usize = 1024;
 
 /// What is to become of a group's progress.
 struct Plan {
@@ -130,15 +132,28 @@ async fn carry_out(broker: &Broker, plan: &Plan, members: &[Contact]) -> Result<
             broker.resets.set(group, (topic, *queue), *target, now_ms);
         }
     }
-    let reached =
-        |(queue, offset): &(u32, u64)| Progress { topic: topic.clone(), queue: *queue, offset: *offset };
-    let progress: Vec<Progress> = targets.iter().map(reached).collect();
-    broker.store.set_progress(group, &progress)?.await?;
+    if let Err(error) = set_progress(broker, plan).await {
+        // The administrator is told that nothing was set, so members are to be heard again.
+        for (queue, _) in targets {
+            let _ = broker.resets.take(group, topic, *queue);
+        }
+        return Err(error.into());
+    }
     for member in members {
         tell(broker, plan, member);
     }
     for (queue, _) in targets {
         broker.holds.wake(topic, *queue);
+    }
+    Ok(())
+}
+
+async fn set_progress(broker: &Broker, plan: &Plan) -> mainspring::Result<()> {
+    let entry =
+        |(queue, offset): &(u32, u64)| Progress { topic: plan.topic.clone(), queue: *queue, offset: *offset };
+    let progress: Vec<Progress> = plan.targets.iter().map(entry).collect();
+    for part in progress.chunks(QUEUES_AT_ONCE) {
+        broker.store.set_progress(&plan.group, part)?.await?;
     }
     Ok(())
 }

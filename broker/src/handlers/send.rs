@@ -399,15 +399,16 @@ fn store_once(
         }
     };
     let pending = broker.store.store_once(&messages)?;
-    // Only repeats of what is committed are known at once.
-    if pending.peek().is_none() {
-        count(broker, send, &config.name, kind, messages.iter().map(|message| message.draft.body.len()));
-    }
-    let topic = matches!(send.content, Content::One { .. }).then(|| config.name.clone());
-    let key = send.transaction_id.clone().unwrap_or_default();
-    let fields = move |broker: &Broker, all: Vec<Once>| match topic {
-        Some(topic) => once_ack(broker, &all, (&topic, &key)),
-        None => once_acks(broker, &all),
+    let lengths: Vec<usize> = messages.iter().map(|message| message.draft.body.len()).collect();
+    let is_one = matches!(send.content, Content::One { .. });
+    let (topic, key) = (config.name.clone(), send.transaction_id.clone().unwrap_or_default());
+    let fields = move |broker: &Broker, all: Vec<Once>| {
+        let new = all.iter().zip(lengths).filter(|(once, _)| !once.repeated).map(|(_, length)| length);
+        let new: Vec<usize> = new.collect();
+        if !new.is_empty() {
+            broker.traffic.sent(&topic, kind, new.into_iter());
+        }
+        if is_one { once_ack(broker, &all, (&topic, &key)) } else { once_acks(broker, &all) }
     };
     Ok(Some(answer(broker, pending, send.transaction_id.take(), fields)))
 }

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use mainspring::{Cancel, Explained, Handle, Place, TimerInfo, TimerQuery};
 
 use crate::{
-    broker::{Broker, blocking, when_decided},
+    broker::{Broker, blocking, look_up, when_decided},
     remoting::{Handled, Reply, Request, Response, codes::response},
 };
 
@@ -80,7 +80,7 @@ pub(crate) fn show(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     let broker = Arc::clone(broker);
     Ok(Reply::later(async move {
         let now_ms = broker.store.now_ms();
-        match blocking(move || broker.store.explain(&handle)).await {
+        match look_up(move || broker.store.explain(&handle)).await {
             Ok(found) => Response::ok().with_body(explained_json(&handle, &found, now_ms).to_string()),
             Err(refusal) => refusal,
         }

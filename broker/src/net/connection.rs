@@ -242,9 +242,16 @@ impl Connection {
         mut stopping: watch::Receiver<bool>,
     ) -> End {
         let mut look = pin!(sleep_until(self.active + LOOK_EVERY));
+        let told = stopping.clone();
         let mut stop = pin!(stopping.wait_for(|stop| *stop));
         let mut deadline = None;
         loop {
+            // Asked for here, for a client that always has more to read would keep the branch below from its turn.
+            if deadline.is_none() && told.has_changed().unwrap_or(true) {
+                let at = Instant::now() + LAST_WORDS;
+                deadline = Some(at);
+                look.as_mut().reset(at);
+            }
             if deadline.is_none() {
                 if let Err(error) = self.take_frames() {
                     return End::Protocol(error);
@@ -290,11 +297,7 @@ impl Connection {
                     Err(error) => return End::Io(error),
                 },
                 () = async { sleep(ROOM_EVERY).await }, if no_room => {}
-                _ = &mut stop, if deadline.is_none() => {
-                    let at = Instant::now() + LAST_WORDS;
-                    deadline = Some(at);
-                    look.as_mut().reset(at);
-                }
+                _ = &mut stop, if deadline.is_none() => {}
                 () = &mut look => match (deadline, self.look()) {
                     (Some(_), _) => return End::Stopped,
                     (None, Some(end)) => return end,

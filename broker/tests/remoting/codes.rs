@@ -294,6 +294,8 @@ async fn offsets_are_kept_and_looked_up() {
     assert_eq!(client.ask(14, &[of[0], ("topic", "None"), of[2]], b"").await.code, 22);
     assert_eq!(client.ask(15, &with("commitOffset", "1"), b"").await.code, 0);
     assert_eq!(client.ask(15, &[of[0], ("topic", "None"), of[2], ("commitOffset", "1")], b"").await.code, 17);
+    let beside = client.ask(15, &[of[0], of[1], ("queueId", "70000"), ("commitOffset", "1")], b"").await;
+    assert_eq!(beside.code, 29, "progress in a queue that is not there is kept for ever");
     // Commits are answered once they stand in the log; reads follow what is applied.
     client.until_offset(&of, 1).await;
     let committing = pull(&[("sysFlag", "5"), ("commitOffset", "0"), ("queueOffset", "0")]);

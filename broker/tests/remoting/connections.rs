@@ -1,10 +1,13 @@
 //! What connections survive: pipelining, one-way requests, panics, nonsense, floods.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{io::Write as _, sync::atomic::Ordering, time::Duration};
 
 use crate::support::{Client, Running, frame_of, pull_fields, send_fields};
 use mainspring_broker::cli::config::DelayLevels;
-use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{sleep, timeout},
+};
 
 #[tokio::test]
 async fn pipelined_requests_are_all_answered() {
@@ -44,6 +47,30 @@ async fn one_way_requests_and_answers_are_never_answered() {
         end = client.ask(30, &[("topic", "T"), ("queueId", "0")], b"").await.fields["offset"].clone();
     }
     running.stop().await;
+}
+
+/// While there is always more to read, the connection must still hear that the broker stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_pauses_does_not_hold_up_a_stop() {
+    let running = Running::start().await;
+    let mut client = running.client().await;
+    // These take longer to serve than to write.
+    let groups: Vec<_> = (0..100).map(|n| serde_json::json!({"groupName": format!("P{n}")})).collect();
+    let beat = serde_json::json!({"clientID": "c", "producerDataSet": groups}).to_string();
+    let beats = client.encode(34, 2, &[], beat.as_bytes()).repeat(16);
+    let mut stream = client.stream.into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    let flood = std::thread::spawn(move || while stream.write_all(&beats).is_ok() {});
+    while running.broker.clients.counts().0 == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.stop().await;
+    let ended = async {
+        while !flood.is_finished() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), ended).await.expect("the connection outlived the broker");
 }
 
 #[tokio::test]

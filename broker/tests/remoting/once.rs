@@ -128,6 +128,7 @@ async fn q13_a_topic_can_ask_for_all_its_messages_and_batches_repeat_by_message(
     assert_eq!(place(&client.ask(320, &fields, &batch).await), sent);
     let again = client.ask(11, &crate::support::pull_fields("T", "0", "0", "*"), b"").await;
     assert_eq!(crate::paced::seen(&again).len(), 5);
+    assert_eq!(running.broker.traffic.put().messages, 5, "a repeat was counted as a message");
     running.stop().await;
 }
 

@@ -26,6 +26,9 @@ async fn orderly_consumers_lock_queues() {
     for slow in [false, true] {
         let running = Running::start_with(slow).await;
         let mut client = running.client().await;
+        assert_eq!(lock(&mut client, "a").await, NONE, "a queue that is not there was locked");
+        client.put("T", "0", "", b"first").await;
+        assert_eq!(client.ask(41, &[], &body("a", 1 << 20)).await.text(), NONE);
         let held = client.ask(41, &[], &body("a", 0)).await;
         assert_eq!((held.code, held.text().as_str()), (0, HELD));
         assert_eq!(lock(&mut client, "b").await, NONE);
@@ -50,6 +53,7 @@ async fn a_lock_outlives_its_connection_and_its_broker() {
     let paced = Paced::start(backend.clone(), small()).await;
     let mut client = paced.client().await;
     client.heartbeat("a", "G", "T", "*").await;
+    client.put("T", "0", "", b"first").await;
     assert_eq!(lock(&mut client, "a").await, HELD);
     paced.pass(10_000);
     client.ask(35, &[("clientID", "a"), ("consumerGroup", "G")], b"").await;

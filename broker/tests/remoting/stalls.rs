@@ -3,7 +3,7 @@
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use backends::MemoryBackend;
-use mainspring::{ManualClock, Options, Store, TopicConfig};
+use mainspring::{GroupConfig, ManualClock, Options, Store, TopicConfig};
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -14,13 +14,19 @@ use crate::{
 /// More of these than a segment takes.
 const SENDS: u8 = 20;
 
-/// A broker whose store does nothing until a test steps it, and the first send of a connection that stalls.
-async fn stalled() -> (Running, Client) {
+/// A broker whose store does nothing until a test steps it.
+async fn unstepped() -> Running {
     let clock = Arc::new(ManualClock::new(1_700_000_000_000));
     let open = move |options| Store::open_on(Arc::new(MemoryBackend::new()), clock, options);
     let options = Options { wait_for_space: false, ..small() };
     let running = Running::over(options, any_port(), any_port(), open).await;
     running.broker.store.put_topic(&TopicConfig::new("T", 1)).unwrap();
+    running
+}
+
+/// Such a broker, and the first send of a connection that stalls.
+async fn stalled() -> (Running, Client) {
+    let running = unstepped().await;
     let mut sender = running.client().await;
     let fields = send_fields("T", "0", "WAIT\u{1}false\u{2}");
     for n in 0..SENDS {
@@ -71,5 +77,18 @@ async fn a_send_that_gets_no_space_for_long_is_refused_as_busy() {
     running.broker.store.step();
     let end = sender.ask(30, &[("topic", "T"), ("queueId", "0")], b"").await;
     assert_eq!(end.number("offset"), kept);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_reset_that_fails_leaves_consumers_alone() {
+    let running = unstepped().await;
+    let (broker, mut client) = (&running.broker, running.client().await);
+    broker.store.put_group(&GroupConfig { retry_queues: 0, ..GroupConfig::new("G") }).unwrap();
+    assert_eq!(client.heartbeat("c", "G", "T", "*").await.code, 0);
+    while broker.store.commit_offset("G", "T", 0, 0).is_ok() {}
+    let reset = [("group", "G"), ("topic", "T"), ("timestamp", "-1"), ("isForce", "true")];
+    assert_eq!(client.ask(222, &reset, b"").await.code, 2);
+    assert!(!broker.resets.is_pending("G", "T", 0), "what the group commits would not be heard for an hour");
     running.stop().await;
 }

@@ -38,17 +38,17 @@ impl Helpers {
 impl Core {
     /// Steps on a thread that happens to be here, if no other is at it, and tells the engine thread.
     pub(crate) fn help(&self) {
-        loop {
-            match self.decide() {
-                Some(step) => {
-                    self.replan(step);
-                    if !step.again {
-                        return;
-                    }
-                }
-                None if self.is_served() => return,
-                None => {}
+        while self.help_once() {}
+    }
+
+    /// One step of that; true if there is more to do.
+    fn help_once(&self) -> bool {
+        match self.decide() {
+            Some(step) => {
+                self.replan(step);
+                step.again
             }
+            None => !self.is_served(),
         }
     }
 
@@ -58,15 +58,8 @@ impl Core {
             return;
         }
         for _ in 0..CATCH_UP_STEPS {
-            match self.decide() {
-                Some(step) => {
-                    self.replan(step);
-                    if !step.again {
-                        return;
-                    }
-                }
-                None if self.is_served() => return,
-                None => {}
+            if !self.help_once() {
+                return;
             }
         }
         self.engine.raise();

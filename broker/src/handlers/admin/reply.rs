@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use mainspring::hash;
 
 use crate::{
-    broker::{Broker, blocking},
+    broker::{Broker, look_up},
     remoting::{
         Fields, Handled, Reply, Response,
         codes::response,
@@ -48,7 +48,7 @@ pub(super) fn read(
     work: impl FnOnce(&Broker) -> mainspring::Result<Response> + Send + 'static,
 ) -> Handled {
     let broker = Arc::clone(broker);
-    Ok(Reply::later(async move { blocking(move || work(&broker)).await.unwrap_or_else(|refusal| refusal) }))
+    Ok(Reply::later(async move { look_up(move || work(&broker)).await.unwrap_or_else(|refusal| refusal) }))
 }
 
 /// One page of a table of settings: `from` and `most` name the fields that ask for it. Without them all is given.

@@ -1,45 +1,21 @@
 //! Messages that are stored once: the same answer for every repeat, within their window, over every reopen.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use backends::MemoryBackend;
 use mainspring::{
-    Cancel, CommitRule, ErrorKind, ManualClock, Message, Once, OnceDraft, Options, Pending, ReadRequest,
-    Store, Stored, TagFilter, Wait, draft,
+    Cancel, ErrorKind, Message, Once, OnceDraft, Options, Pending, ReadRequest, Store, Stored, TagFilter,
+    Wait, draft,
 };
 use proptest::prelude::*;
+
+use crate::rig::Rig;
 
 const WINDOW_MS: u64 = 60_000;
 const MOST: u32 = 5;
 
-struct Rig {
-    medium: Arc<MemoryBackend>,
-    clock: Arc<ManualClock>,
-    most: u32,
-}
-
-impl Rig {
-    fn new(most: u32) -> Self {
-        Self { medium: Arc::new(MemoryBackend::new()), clock: Arc::new(ManualClock::new(1_000_000)), most }
-    }
-
-    fn open(&self) -> Store {
-        let options = Options {
-            commit: CommitRule::Flushed,
-            threads: false,
-            segment_bytes: 64 << 10,
-            reserve_bytes: 64 << 10,
-            default_queues: 1,
-            fire_reserve_bytes: 0,
-            once_window_ms: WINDOW_MS,
-            once_keys_max: self.most,
-            ..Options::default()
-        };
-        Store::open_on(self.medium.clone(), self.clock.clone(), options).unwrap()
-    }
+fn rig(once_keys_max: u32) -> Rig {
+    let (default_queues, once_window_ms) = (1, WINDOW_MS);
+    Rig::with(Options { default_queues, once_window_ms, once_keys_max, ..Options::default() })
 }
 
 fn ask(store: &Store, topic: &str, key: &str, due_ms: Option<i64>) -> Pending<Vec<Once>> {
@@ -65,7 +41,7 @@ fn count(store: &Store, topic: &str) -> usize {
 
 #[test]
 fn a_repeat_has_the_answer_of_the_first() {
-    let rig = Rig::new(100);
+    let rig = rig(100);
     let store = rig.open();
     let first = once(&store, "t", "k", None);
     assert!(!first.repeated);
@@ -89,7 +65,7 @@ fn a_repeat_has_the_answer_of_the_first() {
 
 #[test]
 fn repeats_that_are_under_way_together_leave_blanks_that_stay() {
-    let rig = Rig::new(100);
+    let rig = rig(100);
     let store = rig.open();
     let asked: Vec<_> = (0..5).map(|_| ask(&store, "t", "k", None)).collect();
     let plain = store.append(Message::new("t", "plain")).unwrap();
@@ -113,7 +89,7 @@ fn repeats_that_are_under_way_together_leave_blanks_that_stay() {
 
 #[test]
 fn a_timer_is_one_timer_and_its_repeats_name_its_handle() {
-    let rig = Rig::new(100);
+    let rig = rig(100);
     let store = rig.open();
     let due = Some(1_010_000);
     let (first, second) = (ask(&store, "t", "k", due), ask(&store, "t", "k", Some(1_020_000)));
@@ -137,7 +113,7 @@ fn a_timer_is_one_timer_and_its_repeats_name_its_handle() {
 
 #[test]
 fn a_batch_is_decided_message_by_message() {
-    let rig = Rig::new(100);
+    let rig = rig(100);
     let store = rig.open();
     let one = |key| OnceDraft { draft: draft("t", b"body"), due_ms: None, key };
     let keys = [Some("a"), None, Some("b"), Some("a")];
@@ -154,7 +130,7 @@ fn a_batch_is_decided_message_by_message() {
 
 #[test]
 fn a_deleted_topic_takes_its_keys_along() {
-    let rig = Rig::new(100);
+    let rig = rig(100);
     let store = rig.open();
     for topic in ["t", "u"] {
         once(&store, topic, "k", None);
@@ -215,7 +191,7 @@ proptest! {
 
     #[test]
     fn keys_are_those_of_a_naive_list(calls in calls()) {
-        let rig = Rig::new(MOST);
+        let rig = rig(MOST);
         let (mut store, mut naive, mut now) = (rig.open(), Naive::default(), 0);
         let pass = |now: &mut u64, ms| {
             rig.clock.advance(ms);
@@ -248,19 +224,7 @@ proptest! {
                     let sent = store.append_draft(&draft("t", b"plain"), Wait::Committed).unwrap();
                     sent.wait().unwrap();
                 }
-                Call::Reopen(kill) => {
-                    let digest = store.digest();
-                    if kill {
-                        store.abandon();
-                    } else {
-                        store.close().unwrap();
-                        drop(store);
-                    }
-                    store = rig.open();
-                    if kill {
-                        prop_assert_eq!(store.digest(), digest);
-                    }
-                }
+                Call::Reopen(kill) => store = rig.reopened(store, kill),
             }
         }
     }

@@ -1,39 +1,14 @@
 //! Order locks: granted, renewed, given up, over, and the same after every reopen.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
-use std::sync::Arc;
 use std::time::Duration;
 
-use backends::MemoryBackend;
-use mainspring::{CommitRule, ErrorKind, ManualClock, Message, Options, QueueLock, Store};
+use mainspring::{ErrorKind, Message, QueueLock, Store};
 use proptest::prelude::*;
+
+use crate::rig::Rig;
 
 const LEASE_MS: u64 = 60_000;
 const LEASE: Duration = Duration::from_millis(LEASE_MS);
-
-struct Rig {
-    medium: Arc<MemoryBackend>,
-    clock: Arc<ManualClock>,
-}
-
-impl Rig {
-    fn new() -> Self {
-        Self { medium: Arc::new(MemoryBackend::new()), clock: Arc::new(ManualClock::new(1_000_000)) }
-    }
-
-    fn open(&self) -> Store {
-        let options = Options {
-            commit: CommitRule::Flushed,
-            threads: false,
-            segment_bytes: 64 << 10,
-            reserve_bytes: 64 << 10,
-            fire_reserve_bytes: 0,
-            ..Options::default()
-        };
-        Store::open_on(self.medium.clone(), self.clock.clone(), options).unwrap()
-    }
-}
 
 fn lock(store: &Store, client: &str, queues: &[u32]) -> Vec<bool> {
     let queues: Vec<_> = queues.iter().map(|queue| ("t", *queue)).collect();
@@ -198,19 +173,7 @@ proptest! {
                     now += ms;
                 }
                 Call::Append => drop(store.append(Message::new("t", "x")).unwrap().wait().unwrap()),
-                Call::Reopen(kill) => {
-                    let digest = store.digest();
-                    if kill {
-                        store.abandon();
-                    } else {
-                        store.close().unwrap();
-                        drop(store);
-                    }
-                    store = rig.open();
-                    if kill {
-                        prop_assert_eq!(store.digest(), digest);
-                    }
-                }
+                Call::Reopen(kill) => store = rig.reopened(store, kill),
             }
             let any = (0..4).any(|queue| naive.held(queue, now).is_some());
             prop_assert_eq!(store.holds_lock("g"), any, "at {}", now);

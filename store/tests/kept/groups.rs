@@ -1,47 +1,8 @@
 //! Groups and what they have: settings, progress, attributes; deleted, reset, listed; the same after every reopen.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+use mainspring::{ATTRIBUTES_BYTES_MAX, ErrorKind, GroupConfig, Progress, Store, TopicConfig};
 
-use std::sync::Arc;
-
-use backends::MemoryBackend;
-use mainspring::{
-    ATTRIBUTES_BYTES_MAX, ErrorKind, GroupConfig, ManualClock, Message, Options, Progress, Store, TopicConfig,
-};
-
-struct Rig {
-    medium: Arc<MemoryBackend>,
-    clock: Arc<ManualClock>,
-}
-
-impl Rig {
-    fn new() -> Self {
-        Self { medium: Arc::new(MemoryBackend::new()), clock: Arc::new(ManualClock::new(1_000_000)) }
-    }
-
-    fn open(&self) -> Store {
-        let options = Options {
-            threads: false,
-            segment_bytes: 64 << 10,
-            reserve_bytes: 64 << 10,
-            fire_reserve_bytes: 0,
-            ..Options::default()
-        };
-        Store::open_on(self.medium.clone(), self.clock.clone(), options).unwrap()
-    }
-
-    /// The store after a kill, which replays the log, and after a close, which reads a base.
-    fn again(&self, store: Store) -> Store {
-        let digest = store.digest();
-        store.abandon();
-        let store = self.open();
-        assert_eq!(store.digest(), digest);
-        store.append(Message::new("other", "opens an epoch")).unwrap().wait().unwrap();
-        store.close().unwrap();
-        drop(store);
-        self.open()
-    }
-}
+use crate::rig::Rig;
 
 fn at(topic: &str, queue: u32, offset: u64) -> Progress {
     Progress { topic: topic.to_owned(), queue, offset }
