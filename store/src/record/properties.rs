@@ -82,10 +82,11 @@ pub fn pairs(raw: &[u8]) -> impl DoubleEndedIterator<Item = (&str, &str)> {
 
 /// The value of a property; of the last one where the name stands twice.
 pub fn get<'a>(raw: &'a [u8], name: &str) -> Option<&'a str> {
-    raw_pairs(raw)
-        .rev()
-        .filter(|(found, _)| *found == name.as_bytes())
-        .find_map(|(_, value)| str::from_utf8(value).ok())
+    // Nearly all pairs differ in their first bytes, so where their names end is not looked for.
+    raw.rsplit(|byte| *byte == VALUE_END).find_map(|pair| {
+        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(&[NAME_END])?;
+        str::from_utf8(value).ok().filter(|value| !name.is_empty() && !value.is_empty())
+    })
 }
 
 /// The words of [`KEYS`].
