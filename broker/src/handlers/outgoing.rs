@@ -5,7 +5,7 @@
 
 use mainspring::record::{
     layout::PROPERTIES_BYTES_MAX,
-    properties::{self as name, pairs, put},
+    properties::{self as name, put},
 };
 
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     remoting::{Response, codes::response},
     unique_ids::UniqueIds,
 };
+
+const NAME_END: char = name::NAME_END as char;
+const VALUE_END: char = name::VALUE_END as char;
 
 /// Region that clients expect in properties and answers.
 pub const REGION: &str = "DefaultRegion";
@@ -99,7 +102,11 @@ pub fn prepare(
     let mut text = Vec::with_capacity(given.len() + 128);
     let (mut unique_key, mut wait, mut transactional, mut ordered) = (None, true, false, false);
     let (mut once, mut delay) = (StoreOnce::Unasked, Delay::default());
-    for (key, value) in pairs(given.as_bytes()) {
+    for pair in given.split(VALUE_END) {
+        let Some((key, value)) = pair.split_once(NAME_END).filter(|(k, v)| !k.is_empty() && !v.is_empty())
+        else {
+            continue;
+        };
         match key {
             name::POP_CK | name::CLUSTER | name::MSG_REGION | name::TRACE_ON => continue,
             name::DELAY => delay.level = value.trim().parse().unwrap_or(0),
@@ -115,7 +122,8 @@ pub fn prepare(
                     name::TRAN_MSG => transactional = value.eq_ignore_ascii_case("true"),
                     _ => {}
                 }
-                put(&mut text, key, value);
+                text.extend_from_slice(pair.as_bytes());
+                text.push(name::VALUE_END);
             }
         }
     }

@@ -34,7 +34,7 @@ pub enum Value {
     Int(i64),
     /// A truth value.
     Bool(bool),
-    /// A fixed text.
+    /// A fixed text; nothing in it needs an escape in JSON.
     Static(&'static str),
     /// A text.
     Text(String),

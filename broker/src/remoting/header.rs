@@ -93,50 +93,78 @@ impl std::error::Error for FieldError {}
 
 /// The command's own fields: names and texts, in the order they came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fields<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub struct Fields<'a> {
+    all: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// By letter, the place behind the last field that has it as its name; 0 where none has. Most sends name theirs so.
+    letters: [u16; 26],
+}
+
+/// The place of a name of one letter among all such names.
+#[inline]
+fn letter(name: &str) -> Option<usize> {
+    match name.as_bytes() {
+        [letter @ b'a'..=b'z'] => Some(usize::from(letter - b'a')),
+        _ => None,
+    }
+}
 
 impl<'a> Fields<'a> {
     /// None yet, and room for so many.
     #[must_use]
     pub fn with_capacity(fields: usize) -> Self {
-        Self(Vec::with_capacity(fields))
+        Self { all: Vec::with_capacity(fields), letters: [0; 26] }
     }
 
     /// Number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// Adds a field; the last of equal names counts. False once [`FIELDS_MAX`] is reached.
     #[inline]
     pub fn push(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> bool {
-        if self.0.len() == FIELDS_MAX {
+        let Some(place) = u16::try_from(self.all.len() + 1).ok().filter(|n| usize::from(*n) <= FIELDS_MAX)
+        else {
             return false;
+        };
+        if let Some(letter) = letter(&name) {
+            self.letters[letter] = place;
         }
-        self.0.push((name, value));
+        self.all.push((name, value));
         true
     }
 
     /// All fields, in the order they came.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+        self.all.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
 
     /// The text of a field.
     #[must_use]
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&str> {
+        match letter(name) {
+            Some(letter) => {
+                let place = usize::from(self.letters[letter]).checked_sub(1)?;
+                self.all.get(place).map(|(_, value)| value.as_ref())
+            }
+            None => self.find(name),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&str> {
         // Most names differ in length or first byte, which is cheaper to see than a call that compares them.
         let alike = |key: &str| {
             key.len() == name.len() && key.as_bytes().first() == name.as_bytes().first() && key == name
         };
-        self.0.iter().rev().find(|(key, _)| alike(key)).map(|(_, value)| value.as_ref())
+        self.all.iter().rev().find(|(key, _)| alike(key)).map(|(_, value)| value.as_ref())
     }
 
     /// The text of a field that must be there and not empty.
@@ -155,7 +183,7 @@ impl<'a> Fields<'a> {
     ///
     /// [`FieldError`] if the text is no number of type `T`.
     pub fn number<T: TryFrom<i64>>(&self, name: &str) -> Result<Option<T>, FieldError> {
-        let Some(text) = self.get(name).map(str::trim).filter(|text| !text.is_empty()) else {
+        let Some(text) = self.get(name).map(str::trim_ascii).filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
         let wrong = || FieldError { name: name.to_owned(), found: Some(text.chars().take(40).collect()) };
@@ -404,7 +432,7 @@ mod tests {
         assert!(header.is_one_way() && !header.is_response());
         assert_eq!(header.fields.get("b"), Some("true"));
         assert_eq!((header.fields.get("n"), header.fields.get("l")), (None, None));
-        assert_eq!(header.fields.get("a"), Some("2"));
+        assert_eq!((header.fields.get("a"), header.fields.get("c")), (Some("2"), None));
         assert_eq!(header.fields.number::<i64>("empty").unwrap(), None);
         assert!(header.fields.number::<i64>("x").is_err());
         assert!(Header::parse_json(br#"{"code":1,"extFields":null}"#).unwrap().fields.is_empty());

@@ -193,13 +193,12 @@ fn put_json(out: &mut BytesMut, head: Head<'_>, fields: &[(&'static str, Value)]
     put_int(out, head.code);
     out.put_slice(b",\"extFields\":{");
     for (i, (name, value)) in fields.iter().enumerate() {
-        // Names are ours, and hold nothing to escape.
+        // Names are ours, as fixed texts are, and hold nothing to escape.
         out.put_slice(if i > 0 { b",\"" } else { b"\"" });
         out.put_slice(name.as_bytes());
         out.put_slice(b"\":");
         match value {
             Value::Text(text) => put_json_text(out, text),
-            Value::Static(text) => put_json_text(out, text),
             plain => {
                 out.put_u8(b'"');
                 put_plain(out, plain);

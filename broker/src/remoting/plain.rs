@@ -87,9 +87,24 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// A text of one letter or digit, as many are, with its quotes.
+    #[inline]
+    fn letter(&mut self) -> Option<&'a str> {
+        let [b'"', letter, b'"'] = self.rest().first_chunk()? else { return None };
+        let at = self.at + 1;
+        letter.is_ascii_alphanumeric().then(|| {
+            self.at += 3;
+            &self.text[at..=at]
+        })
+    }
+
     /// A key without escapes, and the colon behind it.
     #[inline]
     fn key(&mut self) -> Option<&'a str> {
+        if let Some(letter) = self.letter() {
+            self.expect(b':')?;
+            return Some(letter);
+        }
         self.expect(b'"')?;
         let key = self.plain();
         self.expect(b'"')?;
@@ -108,6 +123,9 @@ impl<'a> Input<'a> {
 
     #[inline]
     fn text(&mut self) -> Option<Cow<'a, str>> {
+        if let Some(letter) = self.letter() {
+            return Some(Cow::Borrowed(letter));
+        }
         self.expect(b'"')?;
         let first = self.plain();
         match self.byte()? {
@@ -142,6 +160,11 @@ impl<'a> Input<'a> {
     }
 
     fn hex(&mut self) -> Option<u32> {
+        // The separators of properties.
+        if let Some(&[b'0', b'0', b'0', digit @ b'0'..=b'9']) = self.rest().first_chunk() {
+            self.at += 4;
+            return Some(u32::from(digit - b'0'));
+        }
         (0..4).try_fold(0, |code, _| Some(code << 4 | char::from(self.byte()?).to_digit(16)?))
     }
 
@@ -168,6 +191,7 @@ impl<'a> Input<'a> {
 }
 
 /// Bytes before the first quote, backslash or control character.
+#[inline]
 pub(super) fn plain_bytes(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     // Has the high bit of each byte that is 0; bytes above one that is may have it too.
