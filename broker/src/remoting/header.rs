@@ -11,7 +11,6 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use super::{
     codes::{FLAG_ONE_WAY, FLAG_RESPONSE},
     frame::FrameError,
-    plain,
 };
 
 /// Most entries of `extFields` that are read.
@@ -37,20 +36,11 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Parses a JSON header.
+    /// Parses a JSON header by the general parser alone.
     ///
     /// # Errors
     ///
     /// [`FrameError::Header`] with the position where the text stops being one.
-    pub fn parse_json(text: &'a [u8]) -> Result<Self, FrameError> {
-        plain::parse(text).map_or_else(|| Self::parse_any_json(text), Ok)
-    }
-
-    /// The same by the general parser alone.
-    ///
-    /// # Errors
-    ///
-    /// As [`parse_json`](Self::parse_json).
     pub(super) fn parse_any_json(text: &'a [u8]) -> Result<Self, FrameError> {
         let mut input = serde_json::Deserializer::from_slice(text);
         let header = HeaderSeed.deserialize(&mut input).map_err(|e| FrameError::Header(e.to_string()))?;

@@ -29,4 +29,13 @@ impl<'a> Header<'a> {
             Encoding::Binary => binary::parse(&frame.header),
         }
     }
+
+    /// Parses a JSON header.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Header`] with the position where the text stops being one.
+    pub fn parse_json(text: &'a [u8]) -> Result<Self, FrameError> {
+        plain::parse(text).map_or_else(|| Self::parse_any_json(text), Ok)
+    }
 }
