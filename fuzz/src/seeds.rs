@@ -217,7 +217,8 @@ fn remoting(seeds: &mut Vec<Seed>) {
 }
 
 fn filters(seeds: &mut Vec<Seed>) {
-    let message = properties::build([("a", "5"), ("b", "it's"), ("c", "-2.5e1"), ("TAGS", "T"), ("d", "true")]);
+    let message =
+        properties::build([("a", "5"), ("b", "it's"), ("c", "-2.5e1"), ("TAGS", "T"), ("d", "true")]);
     let texts = [
         "a > 4 AND (b = 'it''s' OR c <= 1.5)",
         "a NOT BETWEEN 1 AND 3 or x is null",
