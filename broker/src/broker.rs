@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::{
     clients::{Clients, holds::Holds, resets::Resets},
     clock::Clock,
+    latency::Latencies,
     memory::Memory,
     names,
     remoting::{Reply, Response, codes::response},
@@ -124,6 +125,8 @@ pub struct Broker {
     pub counters: Counters,
     /// Messages that passed.
     pub traffic: Traffic,
+    /// How long requests took.
+    pub latencies: Arc<Latencies>,
     /// Whether routes show every topic as not writable, so that producers go elsewhere.
     pub closed_to_producers: AtomicBool,
     pub(crate) ids: UniqueIds,
@@ -155,6 +158,7 @@ impl Broker {
             clock,
             counters: Counters::default(),
             traffic: Traffic::begin(now_ms),
+            latencies: Arc::default(),
             closed_to_producers: AtomicBool::new(false),
             ids,
             warnings: Warnings::default(),

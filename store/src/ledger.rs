@@ -126,6 +126,35 @@ impl Store {
         )
     }
 
+    /// How many pending timers there are by the topic that they go to. Reads the records of `records` of them at most:
+    /// where more pend, of every n-th, which then counts as n. What cannot be read is left out.
+    ///
+    /// # Errors
+    /// A bucket's, if its directory cannot be read.
+    pub fn timer_topics(&self, records: usize) -> Result<BTreeMap<String, u64>> {
+        let every = self.timers_pending().div_ceil(records.max(1)).max(1);
+        let (_, sample) = self.walk(
+            || (0, Vec::new()),
+            |(seen, sample), handle, pending| {
+                if *seen % every == 0 {
+                    sample.push((handle, *pending));
+                }
+                *seen += 1;
+            },
+        )?;
+        let buckets = self.core().applier.lock().upkeep().buckets().clone();
+        let mut topics = BTreeMap::new();
+        for (handle, pending) in sample {
+            let Ok(record) = self.timed_record(handle, &pending, &buckets) else { continue };
+            let Ok(record) = Record::parse(&record) else { continue };
+            match topics.get_mut(record.topic()) {
+                Some(count) => *count += every as u64,
+                None => drop(topics.insert(record.topic().to_owned(), every as u64)),
+            }
+        }
+        Ok(topics)
+    }
+
     /// A page of the pending timers.
     ///
     /// # Errors

@@ -256,7 +256,7 @@ fn serve(broker: &Arc<Broker>, group: &str, pull: Pull) -> Handled {
         return Ok(Reply::later(async move {
             match read(&broker, &pull).await {
                 Ok(result) => match pull.suspend {
-                    Some(limit) if pull.is_waiting(&result) => hold(&broker, &group, pull, limit).await,
+                    Some(limit) if pull.is_waiting(&result) => held(&broker, &group, pull, limit).await,
                     _ => answer(&broker, &pull, result),
                 },
                 Err(refusal) => refusal,
@@ -267,7 +267,7 @@ fn serve(broker: &Arc<Broker>, group: &str, pull: Pull) -> Handled {
     match pull.suspend {
         Some(limit) if pull.is_waiting(&result) => {
             let (broker, group) = own();
-            Ok(Reply::later(async move { hold(&broker, &group, pull, limit).await }))
+            Ok(Reply::later(async move { held(&broker, &group, pull, limit).await }))
         }
         _ => Ok(answer(broker, &pull, result).into()),
     }
@@ -288,6 +288,10 @@ fn moved(broker: &Broker, group: &str, wanted: &Wanted) -> Option<Response> {
     let range = broker.store.queue_range(topic, *queue).unwrap_or_default();
     let moved = Response::refuse(response::PULL_OFFSET_MOVED, "OFFSET_RESET");
     Some(with_offsets(moved, target, range.start, range.end))
+}
+
+async fn held(broker: &Arc<Broker>, group: &str, pull: Pull, limit: Duration) -> Response {
+    Response { held: true, ..hold(broker, group, pull, limit).await }
 }
 
 async fn hold(broker: &Arc<Broker>, group: &str, mut pull: Pull, limit: Duration) -> Response {

@@ -1,9 +1,9 @@
 //! Code 222: an administrator sets a group's progress on a topic to a time, or in one queue to an offset.
 //!
-//! Three things happen. The progress is set in the log, so that whoever comes later goes on there. Members that are
-//! online are told by 220; Java's push consumers then pause for ten seconds and go on there by themselves. And the next
-//! pull of each queue, a held one at once, is answered with the new place, which serves consumers that know no 220; until
-//! then, what the group commits is not heard.
+//! Three things happen. The progress is set in the log, of all queues in one frame, so that whoever comes later goes on
+//! there. Members that are online are told by 220; Java's push consumers then pause for ten seconds and go on there by
+//! themselves. And the next pull of each queue, a held one at once, is answered with the new place, which serves consumers
+//! that know no 220; until then, what the group commits is not heard.
 
 use std::sync::Arc;
 

@@ -11,6 +11,9 @@ use prometheus_client::{
 /// Names and values that tell the series of a family apart.
 pub(super) type Labels<'a> = &'a [(&'a str, &'a str)];
 
+/// A histogram: its sum, and its classes by upper bound.
+pub(super) type Classes<'a> = (f64, &'a [(f64, u64)]);
+
 /// What families are written to.
 #[derive(Debug)]
 pub(super) struct Page<'a>(pub(super) DescriptorEncoder<'a>);
@@ -64,14 +67,21 @@ impl Page<'_> {
     }
 
     /// A family of one histogram, from its sum and its classes: upper bound ([`f64::INFINITY`] for none) and count.
-    pub(super) fn classes(
+    pub(super) fn classes(&mut self, name: &str, help: &str, (sum, classes): Classes<'_>) -> fmt::Result {
+        self.histograms(name, help, |add| add(&[], (sum, classes)))
+    }
+
+    /// A family of histograms, each as in [`Page::classes`].
+    pub(super) fn histograms(
         &mut self,
         name: &str,
         help: &str,
-        (sum, classes): (f64, &[(f64, u64)]),
+        each: impl FnOnce(&mut dyn FnMut(Labels<'_>, Classes<'_>) -> fmt::Result) -> fmt::Result,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        let count = classes.iter().map(|(_, count)| count).sum();
-        family.encode_histogram::<NoLabelSet>(sum, count, classes, None)
+        each(&mut |labels, (sum, classes)| {
+            let count = classes.iter().map(|(_, count)| count).sum();
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, classes, None)
+        })
     }
 }

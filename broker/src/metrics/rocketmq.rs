@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{DUE_BOUNDS_S, Snapshot, page::Page};
 use crate::{
+    latency::BOUNDS_MS,
     names,
     traffic::{Flow, Kind, SIZES, Totals, table::OTHER},
 };
@@ -36,7 +37,29 @@ pub(super) fn write(page: &mut Page<'_>, of: &Snapshot) -> fmt::Result {
     traffic_in(page, of)?;
     traffic_out(page, of)?;
     lags(page, of)?;
+    latencies(page, of)?;
     timers(page, of)
+}
+
+fn latencies(page: &mut Page<'_>, of: &Snapshot) -> fmt::Result {
+    let help = "How long requests took until their answer was ready, milliseconds";
+    page.histograms("rocketmq_rpc_latency", help, |add| {
+        let mut written = Ok(());
+        of.broker.latencies.each(|request, response, held, latency| {
+            let labels = [
+                ("protocol_type", "remoting"),
+                ("request_code", request),
+                ("response_code", response),
+                ("is_long_polling", truth(held)),
+            ];
+            let bounds = BOUNDS_MS.map(f64::from).into_iter().chain([f64::INFINITY]);
+            let classes: Vec<_> = bounds.zip(latency.counts()).collect();
+            #[expect(clippy::cast_precision_loss, reason = "sums are shown with the digits of a double")]
+            let sum = latency.sum_us() as f64 / 1e3;
+            written = written.and_then(|()| add(&labels, (sum, &classes)));
+        });
+        written
+    })
 }
 
 fn traffic_in(page: &mut Page<'_>, of: &Snapshot) -> fmt::Result {
@@ -124,6 +147,10 @@ fn timers(page: &mut Page<'_>, of: &Snapshot) -> fmt::Result {
     page.counter("rocketmq_timer_dequeue", "Timers that fired", of.stats.fires)?;
     let help = "Timers that are due and not fired yet";
     page.gauge("rocketmq_timer_dequeue_lag", help, of.stats.timers_overdue)?;
+    let help = "Timers that will fire, by the topic of their message; with many of them an estimate";
+    page.gauges("rocketmq_timing_messages", help, |add| {
+        of.by_topic.iter().try_for_each(|(topic, count)| add(&[("topic", topic)], *count))
+    })?;
     let help = "Pending timers that are due between the bound before and this one, seconds from now";
     page.gauges("rocketmq_timer_message_snapshot", help, |add| {
         DUE_BOUNDS_S

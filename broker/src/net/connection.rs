@@ -18,9 +18,8 @@
 use std::{
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
-    sync::{Arc, atomic::AtomicU64},
-    task::{Context, Poll},
+    pin::pin,
+    sync::Arc,
     time::Duration,
 };
 
@@ -39,12 +38,12 @@ use crate::{
         questions::Told,
     },
     handlers,
+    latency::Meter,
     memory::{Charge, Claim, FREE_BYTES, Waiting},
+    net::in_flight::{Asked, InFlight, kind, panicked},
     patience::Patience,
     remoting::{
         Encoding, Frame, FrameError, Header, Outbox, Reply, Request, Response,
-        codes::response,
-        command::Later,
         frame::{self},
     },
 };
@@ -94,7 +93,7 @@ pub async fn serve<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     (peer, pushes): (Peer, mpsc::Receiver<Box<Push>>),
     stopping: watch::Receiver<bool>,
 ) {
-    let peer = Arc::new(peer);
+    let (peer, now) = (Arc::new(peer), Instant::now());
     let _gone = Registered { broker: Arc::clone(&broker), peer: Arc::clone(&peer) };
     let mut connection = Connection {
         broker: Arc::clone(&broker),
@@ -110,8 +109,10 @@ pub async fn serve<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         encoding: Encoding::Json,
         stalled: None,
         behind: false,
-        active: Instant::now(),
+        active: now,
         frames: 0,
+        came: now,
+        meter: Meter::new(Arc::clone(&broker.latencies)),
         written: 0,
         written_at_look: 0,
         last_look: None,
@@ -184,6 +185,9 @@ struct Connection {
     active: Instant,
     /// Frames that have come.
     frames: u64,
+    /// When the last bytes came.
+    came: Instant,
+    meter: Meter,
     /// Bytes written.
     written: u64,
     /// So many of them had been when the connection was last looked at.
@@ -377,7 +381,8 @@ impl Connection {
     }
 
     fn received(&mut self, n: usize) {
-        self.active = Instant::now();
+        self.came = Instant::now();
+        self.active = self.came;
         if n >= self.read_bytes {
             self.read_bytes = (self.read_bytes * 2).min(READ_BYTES.1);
         }
@@ -408,6 +413,7 @@ impl Connection {
                 self.claim = Claiming::Not;
             }
         }
+        self.meter.settle(|| self.came.elapsed());
         let coming = frame::announced(&self.input).filter(|bytes| *bytes > FREE_BYTES.max(self.input.len()));
         if let Some(bytes) = coming
             && self.input.len() >= CLAIM_AFTER
@@ -466,10 +472,11 @@ impl Connection {
     }
 
     fn try_stalled(&mut self) -> Result<(), FrameError> {
-        match self.stalled.take() {
-            Some(Stalled { frame, patience, .. }) => self.serve_frame(&frame, Some(patience)),
-            None => Ok(()),
+        if let Some(Stalled { frame, patience, .. }) = self.stalled.take() {
+            self.serve_frame(&frame, Some(patience))?;
         }
+        self.meter.settle(|| self.came.elapsed());
+        Ok(())
     }
 
     /// Keeps a request to try it again; false if it has had its tries.
@@ -498,33 +505,40 @@ impl Connection {
         }
         self.encoding = frame.encoding;
         self.behind = true;
-        let (opaque, one_way) = (header.opaque, header.is_one_way());
+        let (code, opaque, one_way) = (header.code, header.opaque, header.is_one_way());
         let request = Request { header, body: frame.body.clone() };
         let reply = catch_unwind(AssertUnwindSafe(|| handlers::handle(&self.broker, &self.peer, &request)))
             .unwrap_or_else(|_| Reply::Now(panicked(&self.broker.counters.panics)));
         match reply {
             Reply::Now(response) if response.not_yet && self.stall(frame, patience) => {}
-            Reply::Now(_) if one_way => {}
-            Reply::Now(response) => self.outbox.push_response(frame.encoding, opaque, response),
+            Reply::Now(response) => {
+                self.meter.at_once(kind(code, &response), || self.came.elapsed());
+                if !one_way {
+                    self.outbox.push_response(frame.encoding, opaque, response);
+                }
+            }
             Reply::Later(answer) => {
                 let charge = frame.len() + REQUEST_OVERHEAD;
                 self.charged += charge;
-                let encoding = frame.encoding;
-                let broker = Arc::clone(&self.broker);
-                self.in_flight.push(InFlight { opaque, encoding, one_way, charge, broker, answer });
+                let (encoding, came, broker) = (frame.encoding, self.came, Arc::clone(&self.broker));
+                let asked = Asked { code, opaque, encoding, one_way, charge, came };
+                self.in_flight.push(InFlight { asked, broker, answer });
             }
         }
         Ok(())
     }
 
     /// Takes one answer that came later, and all others that are there by now.
-    fn answered(&mut self, first: Answered) {
+    fn answered(&mut self, first: (Asked, Response)) {
         self.behind = true;
+        let now = Instant::now();
         let mut next = Some(first);
-        while let Some(answered) = next.take() {
-            self.charged -= answered.charge;
-            if !answered.one_way {
-                self.outbox.push_response(answered.encoding, answered.opaque, answered.response);
+        while let Some((asked, response)) = next.take() {
+            self.charged -= asked.charge;
+            let took = now.saturating_duration_since(asked.came);
+            self.meter.add(kind(asked.code, &response), took);
+            if !asked.one_way {
+                self.outbox.push_response(asked.encoding, asked.opaque, response);
             }
             if self.outbox.len() < IN_FLIGHT_BYTES_MAX {
                 next = self.in_flight.next().now_or_never().flatten();
@@ -550,45 +564,5 @@ impl Connection {
             writer.shutdown().await
         })
         .await;
-    }
-}
-
-fn panicked(counter: &AtomicU64) -> Response {
-    Counters::count(counter);
-    Response::refuse(response::SYSTEM_ERROR, "the broker failed to serve this request; its log says why")
-}
-
-/// A request whose answer comes later.
-struct InFlight {
-    opaque: i32,
-    encoding: Encoding,
-    one_way: bool,
-    charge: usize,
-    broker: Arc<Broker>,
-    answer: Later,
-}
-
-struct Answered {
-    opaque: i32,
-    encoding: Encoding,
-    one_way: bool,
-    charge: usize,
-    response: Response,
-}
-
-impl Future for InFlight {
-    type Output = Answered;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
-        let this = &mut *self;
-        let polled = catch_unwind(AssertUnwindSafe(|| this.answer.as_mut().poll(cx)))
-            .unwrap_or_else(|_| Poll::Ready(panicked(&this.broker.counters.panics)));
-        polled.map(|response| Answered {
-            opaque: this.opaque,
-            encoding: this.encoding,
-            one_way: this.one_way,
-            charge: this.charge,
-            response,
-        })
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod connection;
 pub mod http;
+mod in_flight;
 pub mod server;
 
 use std::io;

@@ -1,119 +1,139 @@
 //! The numbers of the remoting protocol by name.
 
+/// Constants, and the way back from a number to its name.
+macro_rules! names {
+    ($($name:ident = $code:expr;)*) => {
+        $(pub const $name: i32 = $code;)*
+
+        /// The name of a code, if it has one here.
+        #[must_use]
+        pub const fn name(code: i32) -> Option<&'static str> {
+            match code {
+                $($name => Some(stringify!($name)),)*
+                _ => None,
+            }
+        }
+    };
+}
+
 /// Codes of requests, in either direction.
 #[allow(missing_docs, reason = "the names are the protocol's own and say what they are")]
 pub mod request {
-    pub const SEND_MESSAGE: i32 = 10;
-    pub const PULL_MESSAGE: i32 = 11;
-    pub const QUERY_MESSAGE: i32 = 12;
-    pub const QUERY_CONSUMER_OFFSET: i32 = 14;
-    pub const UPDATE_CONSUMER_OFFSET: i32 = 15;
-    pub const UPDATE_AND_CREATE_TOPIC: i32 = 17;
-    pub const UPDATE_AND_CREATE_TOPIC_LIST: i32 = 18;
-    pub const GET_ALL_TOPIC_CONFIG: i32 = 21;
-    pub const UPDATE_BROKER_CONFIG: i32 = 25;
-    pub const GET_BROKER_CONFIG: i32 = 26;
-    pub const GET_BROKER_RUNTIME_INFO: i32 = 28;
-    pub const SEARCH_OFFSET_BY_TIMESTAMP: i32 = 29;
-    pub const GET_MAX_OFFSET: i32 = 30;
-    pub const GET_MIN_OFFSET: i32 = 31;
-    pub const GET_EARLIEST_MSG_STORETIME: i32 = 32;
-    pub const VIEW_MESSAGE_BY_ID: i32 = 33;
-    pub const HEART_BEAT: i32 = 34;
-    pub const UNREGISTER_CLIENT: i32 = 35;
-    pub const CONSUMER_SEND_MSG_BACK: i32 = 36;
-    pub const GET_CONSUMER_LIST_BY_GROUP: i32 = 38;
-    pub const NOTIFY_CONSUMER_IDS_CHANGED: i32 = 40;
-    pub const LOCK_BATCH_MQ: i32 = 41;
-    pub const UNLOCK_BATCH_MQ: i32 = 42;
-    pub const GET_ALL_CONSUMER_OFFSET: i32 = 43;
-    pub const CHECK_CLIENT_CONFIG: i32 = 46;
-    pub const PUT_KV_CONFIG: i32 = 100;
-    pub const GET_KV_CONFIG: i32 = 101;
-    pub const DELETE_KV_CONFIG: i32 = 102;
-    pub const GET_ROUTEINFO_BY_TOPIC: i32 = 105;
-    pub const GET_BROKER_CLUSTER_INFO: i32 = 106;
-    pub const UPDATE_AND_CREATE_SUBSCRIPTIONGROUP: i32 = 200;
-    pub const GET_ALL_SUBSCRIPTIONGROUP_CONFIG: i32 = 201;
-    pub const GET_TOPIC_STATS_INFO: i32 = 202;
-    pub const GET_CONSUMER_CONNECTION_LIST: i32 = 203;
-    pub const GET_PRODUCER_CONNECTION_LIST: i32 = 204;
-    pub const WIPE_WRITE_PERM_OF_BROKER: i32 = 205;
-    pub const GET_ALL_TOPIC_LIST_FROM_NAMESERVER: i32 = 206;
-    pub const DELETE_SUBSCRIPTIONGROUP: i32 = 207;
-    pub const GET_CONSUME_STATS: i32 = 208;
-    pub const DELETE_TOPIC_IN_BROKER: i32 = 215;
-    pub const DELETE_TOPIC_IN_NAMESRV: i32 = 216;
-    pub const GET_KVLIST_BY_NAMESPACE: i32 = 219;
-    pub const RESET_CONSUMER_CLIENT_OFFSET: i32 = 220;
-    pub const GET_CONSUMER_STATUS_FROM_CLIENT: i32 = 221;
-    pub const INVOKE_BROKER_TO_RESET_OFFSET: i32 = 222;
-    pub const INVOKE_BROKER_TO_GET_CONSUMER_STATUS: i32 = 223;
-    pub const GET_TOPICS_BY_CLUSTER: i32 = 224;
-    pub const UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST: i32 = 225;
-    pub const QUERY_TOPIC_CONSUME_BY_WHO: i32 = 300;
-    pub const QUERY_CONSUME_TIME_SPAN: i32 = 303;
-    pub const GET_SYSTEM_TOPIC_LIST_FROM_NS: i32 = 304;
-    pub const GET_SYSTEM_TOPIC_LIST_FROM_BROKER: i32 = 305;
-    pub const CLEAN_EXPIRED_CONSUMEQUEUE: i32 = 306;
-    pub const GET_CONSUMER_RUNNING_INFO: i32 = 307;
-    pub const CONSUME_MESSAGE_DIRECTLY: i32 = 309;
-    pub const SEND_MESSAGE_V2: i32 = 310;
-    pub const CLONE_GROUP_OFFSET: i32 = 314;
-    pub const VIEW_BROKER_STATS_DATA: i32 = 315;
-    pub const CLEAN_UNUSED_TOPIC: i32 = 316;
-    pub const GET_BROKER_CONSUME_STATS: i32 = 317;
-    pub const UPDATE_NAMESRV_CONFIG: i32 = 318;
-    pub const GET_NAMESRV_CONFIG: i32 = 319;
-    pub const SEND_BATCH_MESSAGE: i32 = 320;
-    pub const QUERY_CONSUME_QUEUE: i32 = 321;
-    pub const SEND_REPLY_MESSAGE: i32 = 324;
-    pub const SEND_REPLY_MESSAGE_V2: i32 = 325;
-    pub const PUSH_REPLY_MESSAGE_TO_CLIENT: i32 = 326;
-    pub const ADD_WRITE_PERM_OF_BROKER: i32 = 327;
-    pub const GET_ALL_PRODUCER_INFO: i32 = 328;
-    pub const DELETE_EXPIRED_COMMITLOG: i32 = 329;
-    pub const QUERY_TOPICS_BY_CONSUMER: i32 = 343;
-    pub const QUERY_SUBSCRIPTION_BY_CONSUMER: i32 = 345;
-    pub const GET_TOPIC_CONFIG: i32 = 351;
-    pub const GET_SUBSCRIPTIONGROUP_CONFIG: i32 = 352;
-    pub const LITE_PULL_MESSAGE: i32 = 361;
-    pub const RECALL_MESSAGE: i32 = 370;
-    pub const SET_MESSAGE_REQUEST_MODE: i32 = 401;
-
     /// Requests of our own tools start here; RocketMQ gives out none of these.
     pub const PRIVATE: i32 = 77_000;
-    pub const TIMER_LIST: i32 = PRIVATE + 1;
-    pub const TIMER_SHOW: i32 = PRIVATE + 2;
-    pub const TIMER_CANCEL: i32 = PRIVATE + 3;
-    pub const TIMER_FORECAST: i32 = PRIVATE + 4;
-    pub const GROUP_PROGRESS: i32 = PRIVATE + 5;
+
+    names! {
+        SEND_MESSAGE = 10;
+        PULL_MESSAGE = 11;
+        QUERY_MESSAGE = 12;
+        QUERY_CONSUMER_OFFSET = 14;
+        UPDATE_CONSUMER_OFFSET = 15;
+        UPDATE_AND_CREATE_TOPIC = 17;
+        UPDATE_AND_CREATE_TOPIC_LIST = 18;
+        GET_ALL_TOPIC_CONFIG = 21;
+        UPDATE_BROKER_CONFIG = 25;
+        GET_BROKER_CONFIG = 26;
+        GET_BROKER_RUNTIME_INFO = 28;
+        SEARCH_OFFSET_BY_TIMESTAMP = 29;
+        GET_MAX_OFFSET = 30;
+        GET_MIN_OFFSET = 31;
+        GET_EARLIEST_MSG_STORETIME = 32;
+        VIEW_MESSAGE_BY_ID = 33;
+        HEART_BEAT = 34;
+        UNREGISTER_CLIENT = 35;
+        CONSUMER_SEND_MSG_BACK = 36;
+        GET_CONSUMER_LIST_BY_GROUP = 38;
+        NOTIFY_CONSUMER_IDS_CHANGED = 40;
+        LOCK_BATCH_MQ = 41;
+        UNLOCK_BATCH_MQ = 42;
+        GET_ALL_CONSUMER_OFFSET = 43;
+        CHECK_CLIENT_CONFIG = 46;
+        PUT_KV_CONFIG = 100;
+        GET_KV_CONFIG = 101;
+        DELETE_KV_CONFIG = 102;
+        GET_ROUTEINFO_BY_TOPIC = 105;
+        GET_BROKER_CLUSTER_INFO = 106;
+        UPDATE_AND_CREATE_SUBSCRIPTIONGROUP = 200;
+        GET_ALL_SUBSCRIPTIONGROUP_CONFIG = 201;
+        GET_TOPIC_STATS_INFO = 202;
+        GET_CONSUMER_CONNECTION_LIST = 203;
+        GET_PRODUCER_CONNECTION_LIST = 204;
+        WIPE_WRITE_PERM_OF_BROKER = 205;
+        GET_ALL_TOPIC_LIST_FROM_NAMESERVER = 206;
+        DELETE_SUBSCRIPTIONGROUP = 207;
+        GET_CONSUME_STATS = 208;
+        DELETE_TOPIC_IN_BROKER = 215;
+        DELETE_TOPIC_IN_NAMESRV = 216;
+        GET_KVLIST_BY_NAMESPACE = 219;
+        RESET_CONSUMER_CLIENT_OFFSET = 220;
+        GET_CONSUMER_STATUS_FROM_CLIENT = 221;
+        INVOKE_BROKER_TO_RESET_OFFSET = 222;
+        INVOKE_BROKER_TO_GET_CONSUMER_STATUS = 223;
+        GET_TOPICS_BY_CLUSTER = 224;
+        UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST = 225;
+        QUERY_TOPIC_CONSUME_BY_WHO = 300;
+        QUERY_CONSUME_TIME_SPAN = 303;
+        GET_SYSTEM_TOPIC_LIST_FROM_NS = 304;
+        GET_SYSTEM_TOPIC_LIST_FROM_BROKER = 305;
+        CLEAN_EXPIRED_CONSUMEQUEUE = 306;
+        GET_CONSUMER_RUNNING_INFO = 307;
+        CONSUME_MESSAGE_DIRECTLY = 309;
+        SEND_MESSAGE_V2 = 310;
+        CLONE_GROUP_OFFSET = 314;
+        VIEW_BROKER_STATS_DATA = 315;
+        CLEAN_UNUSED_TOPIC = 316;
+        GET_BROKER_CONSUME_STATS = 317;
+        UPDATE_NAMESRV_CONFIG = 318;
+        GET_NAMESRV_CONFIG = 319;
+        SEND_BATCH_MESSAGE = 320;
+        QUERY_CONSUME_QUEUE = 321;
+        SEND_REPLY_MESSAGE = 324;
+        SEND_REPLY_MESSAGE_V2 = 325;
+        PUSH_REPLY_MESSAGE_TO_CLIENT = 326;
+        ADD_WRITE_PERM_OF_BROKER = 327;
+        GET_ALL_PRODUCER_INFO = 328;
+        DELETE_EXPIRED_COMMITLOG = 329;
+        QUERY_TOPICS_BY_CONSUMER = 343;
+        QUERY_SUBSCRIPTION_BY_CONSUMER = 345;
+        GET_TOPIC_CONFIG = 351;
+        GET_SUBSCRIPTIONGROUP_CONFIG = 352;
+        LITE_PULL_MESSAGE = 361;
+        RECALL_MESSAGE = 370;
+        SET_MESSAGE_REQUEST_MODE = 401;
+        TIMER_LIST = PRIVATE + 1;
+        TIMER_SHOW = PRIVATE + 2;
+        TIMER_CANCEL = PRIVATE + 3;
+        TIMER_FORECAST = PRIVATE + 4;
+        GROUP_PROGRESS = PRIVATE + 5;
+    }
 }
 
 /// Codes of answers.
 #[allow(missing_docs, reason = "the names are the protocol's own and say what they are")]
 pub mod response {
-    pub const SUCCESS: i32 = 0;
-    pub const SYSTEM_ERROR: i32 = 1;
-    pub const SYSTEM_BUSY: i32 = 2;
-    pub const REQUEST_CODE_NOT_SUPPORTED: i32 = 3;
-    pub const MESSAGE_ILLEGAL: i32 = 13;
-    pub const SERVICE_NOT_AVAILABLE: i32 = 14;
-    pub const NO_PERMISSION: i32 = 16;
-    pub const TOPIC_NOT_EXIST: i32 = 17;
-    pub const PULL_NOT_FOUND: i32 = 19;
-    pub const PULL_RETRY_IMMEDIATELY: i32 = 20;
-    pub const PULL_OFFSET_MOVED: i32 = 21;
-    pub const QUERY_NOT_FOUND: i32 = 22;
-    pub const SUBSCRIPTION_PARSE_FAILED: i32 = 23;
-    pub const SUBSCRIPTION_NOT_EXIST: i32 = 24;
-    pub const SUBSCRIPTION_NOT_LATEST: i32 = 25;
-    pub const SUBSCRIPTION_GROUP_NOT_EXIST: i32 = 26;
-    pub const INVALID_PARAMETER: i32 = 29;
-    pub const CONSUMER_NOT_ONLINE: i32 = 206;
-    pub const CONSUME_MSG_TIMEOUT: i32 = 207;
-    pub const BROADCAST_CONSUMPTION: i32 = 213;
-    pub const ILLEGAL_OPERATION: i32 = 604;
+    names! {
+        SUCCESS = 0;
+        SYSTEM_ERROR = 1;
+        SYSTEM_BUSY = 2;
+        REQUEST_CODE_NOT_SUPPORTED = 3;
+        MESSAGE_ILLEGAL = 13;
+        SERVICE_NOT_AVAILABLE = 14;
+        NO_PERMISSION = 16;
+        TOPIC_NOT_EXIST = 17;
+        PULL_NOT_FOUND = 19;
+        PULL_RETRY_IMMEDIATELY = 20;
+        PULL_OFFSET_MOVED = 21;
+        QUERY_NOT_FOUND = 22;
+        SUBSCRIPTION_PARSE_FAILED = 23;
+        SUBSCRIPTION_NOT_EXIST = 24;
+        SUBSCRIPTION_NOT_LATEST = 25;
+        SUBSCRIPTION_GROUP_NOT_EXIST = 26;
+        INVALID_PARAMETER = 29;
+        CONSUMER_NOT_ONLINE = 206;
+        CONSUME_MSG_TIMEOUT = 207;
+        BROADCAST_CONSUMPTION = 213;
+        ILLEGAL_OPERATION = 604;
+    }
 }
 
 /// Bit of `flag` that marks an answer.

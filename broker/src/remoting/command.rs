@@ -127,6 +127,8 @@ pub struct Response {
     pub body: Body,
     /// Nothing was done: space is being prepared, and the same request can be served in a moment.
     pub not_yet: bool,
+    /// The request was held until there was something to say, or its time was over.
+    pub held: bool,
 }
 
 impl Response {

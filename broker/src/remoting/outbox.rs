@@ -83,7 +83,7 @@ impl Outbox {
 
     /// Adds the answer to request `opaque`.
     pub fn push_response(&mut self, encoding: Encoding, opaque: i32, response: Response) {
-        let Response { code, remark, fields, body, not_yet: _ } = response;
+        let Response { code, remark, fields, body, not_yet: _, held: _ } = response;
         let head = Head { code, opaque, flag: FLAG_RESPONSE, remark: remark.as_deref() };
         self.push(encoding, head, &fields, body);
     }

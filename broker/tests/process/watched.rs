@@ -107,6 +107,20 @@ fn commit_one(client: &mut Client) {
     }
 }
 
+/// A scrape once the one broken connection is counted and has ended.
+fn once_ended(served: &Served) -> Scrape {
+    let start = Instant::now();
+    loop {
+        let scrape = Scrape::take(served.watched_at);
+        if scrape.get("mainspring_protocol_errors_total", &[]) > 0.5
+            && scrape.get("mainspring_connections", &[]) < 1.5
+        {
+            return scrape;
+        }
+        assert!(start.elapsed() < PATIENCE, "the broken connection is not counted, or does not end");
+    }
+}
+
 /// Name, labels, value.
 type Expected<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
 
@@ -128,20 +142,15 @@ fn a_scrape_equals_what_was_sent() {
     commit_one(&mut client);
     served.throw(served.broker_at, b"\0\0\0\x10\xFF\0\0\0no protocol at all");
 
-    let mut scrape = Scrape::take(served.watched_at);
-    let ended = |scrape: &Scrape| {
-        scrape.get("mainspring_protocol_errors_total", &[]) > 0.5
-            && scrape.get("mainspring_connections", &[]) < 1.5
-    };
-    while !ended(&scrape) {
-        assert!(start.elapsed() < PATIENCE, "the broken connection is not counted, or does not end");
-        scrape = Scrape::take(served.watched_at);
-    }
+    let scrape = once_ended(&served);
     let all = [("cluster", "c-1"), ("node_type", "broker"), ("node_id", "b-1")];
     let normal = [("topic", "T"), ("message_type", "normal")];
     let delay = [("topic", "T"), ("message_type", "delay")];
     let group = [("consumer_group", "G"), ("topic", "T"), ("is_retry", "false")];
-    let exact: [Expected<'_>; 27] = [
+    let sends =
+        [("request_code", "send_message_v2"), ("response_code", "success"), ("is_long_polling", "false")];
+    let slow = [sends[0], sends[1], ("le", "+Inf")];
+    let exact: [Expected<'_>; 30] = [
         ("mainspring_serving", &all, 1.0),
         ("rocketmq_messages_in_total", &normal, 3.0),
         ("rocketmq_messages_in_total", &delay, 2.0),
@@ -155,6 +164,9 @@ fn a_scrape_equals_what_was_sent() {
         ("rocketmq_consumer_lag_messages", &group, 3.0),
         ("rocketmq_timer_enqueue_total", &[("topic", "T")], 2.0),
         ("rocketmq_timer_dequeue_total", &[], 1.0),
+        ("rocketmq_timing_messages", &[("topic", "T")], 1.0),
+        ("rocketmq_rpc_latency_count", &sends, 5.0),
+        ("rocketmq_rpc_latency_bucket", &slow, 5.0),
         ("rocketmq_timer_message_snapshot", &[("timer_bound_s", "900")], 0.0),
         ("rocketmq_timer_message_snapshot", &[("timer_bound_s", "3600")], 1.0),
         ("rocketmq_topic_number", &[], 1.0),

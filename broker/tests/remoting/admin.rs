@@ -1,5 +1,7 @@
 //! Administrators' codes over raw sockets: what bodies hold, and what hostile requests come to.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use mainspring::GroupConfig;
@@ -312,5 +314,37 @@ async fn hostile_requests_are_answered() {
         assert_eq!(client.ask(code, &[], json!({key: many}).to_string().as_bytes()).await.code, 29);
     }
     assert!(running.broker.store.topic("X0").is_none() && running.broker.store.group("X0").is_none());
+    running.stop().await;
+}
+
+/// The codes that a line of the page lists, as `10-12, 14`.
+fn listed(page: &str, port: &str) -> BTreeSet<i32> {
+    let codes = page.split_once("\n## Codes\n").unwrap().1;
+    let (_, rest) = codes.split_once(&format!("\n- {port}: ")).unwrap();
+    let list = &rest[..rest.find(['.', ';']).unwrap()];
+    let expanded = list.split(',').flat_map(|codes| {
+        let (first, last) = codes.trim().split_once('-').unwrap_or((codes.trim(), codes.trim()));
+        first.parse::<i32>().unwrap()..=last.parse().unwrap()
+    });
+    expanded.collect()
+}
+
+#[tokio::test]
+async fn the_page_lists_the_codes_that_are_served() {
+    let running = Running::start().await;
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/coming-from-rocketmq.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for (port, mut client) in
+        [("Broker port", running.client().await), ("Name-service port", running.names().await)]
+    {
+        let mut served = BTreeSet::new();
+        for code in (0..=1100).chain(77_000..=77_010) {
+            let answer = client.ask(code, &[], b"").await;
+            if answer.code != 3 {
+                served.insert(code);
+            }
+        }
+        assert_eq!(served, listed(&page, port), "{port}");
+    }
     running.stop().await;
 }

@@ -249,6 +249,12 @@ async fn a_held_pull_ends_with_the_message_it_waits_for() {
     let answer = consumer.receive().await;
     assert_eq!((answer.opaque, answer.code), (held, 0));
     assert_eq!((records(&answer)[0].4.as_slice(), answer.number("nextBeginOffset")), (&b"wanted"[..], 3));
+    let (mut counted, name) = (Vec::new(), |a: &str, b: &str, held| format!("{a} {b} {held}"));
+    running.broker.latencies.each(|request, response, held, latency| {
+        let requests: u64 = latency.counts().iter().sum();
+        counted.push((name(request, response, held), requests));
+    });
+    assert!(counted.contains(&(name("pull_message", "success", true), 1)), "{counted:?}");
     running.stop().await;
 }
 

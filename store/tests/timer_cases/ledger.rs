@@ -56,6 +56,12 @@ fn pages_ranges_and_forecasts_are_exact_over_crashes_and_copies() {
     let of = |take: &dyn Fn(usize) -> bool| -> Vec<Handle> {
         pending.iter().filter(|(_, i)| take(*i)).map(|(handle, _)| *handle).collect()
     };
+    let counted: Vec<(String, u64)> = store.timer_topics(usize::MAX).unwrap().into_iter().collect();
+    let a = pending.iter().filter(|(_, i)| i % 3 == 0).count() as u64;
+    assert_eq!(counted, [("a".into(), a), ("b".into(), pending.len() as u64 - a)]);
+    // Every seventh stands for seven.
+    let sampled: u64 = store.timer_topics(pending.len().div_ceil(7)).unwrap().values().sum();
+    assert_eq!(sampled, pending.len().div_ceil(7) as u64 * 7);
     let by_topic = TimerQuery { topic: Some("a"), limit: 9, ..TimerQuery::default() };
     assert_eq!(all(&store, &by_topic), of(&|i| i % 3 == 0));
     let by_key = TimerQuery { key_prefix: Some("key-2"), topic: Some("b"), ..TimerQuery::default() };
