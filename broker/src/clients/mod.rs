@@ -167,7 +167,7 @@ impl Clients {
         any
     }
 
-    /// Whether a connection would be in at most [`MEMBERSHIPS_MAX`] groups after this heartbeat.
+    /// Whether a connection would be in at most `MEMBERSHIPS_MAX` groups after this heartbeat.
     #[must_use]
     pub fn has_room(&self, peer: &Peer, beat: &Heartbeat) -> bool {
         let groups = self.0.lock();

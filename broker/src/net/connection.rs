@@ -5,11 +5,11 @@
 //!
 //! Invariants:
 //!
-//! - what a connection holds (requests in flight, answers not written) stays near [`IN_FLIGHT_BYTES_MAX`]: above it, no
+//! - what a connection holds (requests in flight, answers not written) stays near `IN_FLIGHT_BYTES_MAX`: above it, no
 //!   more is read, so the client's own sends block;
 //! - what all connections hold stays near the budget of [`crate::memory`]: above it, each goes on with the little that is
 //!   its own, and a long request is read once there is room for the whole of it;
-//! - a client that does not take its answers, or not finish a request, is closed at the second look, see [`LOOK_EVERY`];
+//! - a client that does not take its answers, or not finish a request, is closed at the second look, see `LOOK_EVERY`;
 //! - a one-way request is never answered;
 //! - a request for which the store prepares space is tried again and holds back those behind it on its connection, so
 //!   that sends keep their order; nobody else waits for it;

@@ -1,8 +1,8 @@
 //! The SQL92 filter of RocketMQ: a condition over a message's properties, read once and asked for each message.
 //!
-//! - [`words`] cuts the text into words with their positions.
-//! - [`parser`] builds the tree and refuses what can have no meaning, naming the position.
-//! - [`eval`] asks the tree; it allocates nothing.
+//! - `words` cuts the text into words with their positions.
+//! - `parser` builds the tree and refuses what can have no meaning, naming the position.
+//! - `eval` asks the tree; it allocates nothing.
 //!
 //! # Meaning
 //!
