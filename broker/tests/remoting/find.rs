@@ -40,7 +40,7 @@ async fn keys_find_messages_newest_first() {
         assert_eq!(client.put("T", &queue, &properties, i.to_string().as_bytes()).await.code, 0);
     }
     client.put("Other", "0", "KEYS\u{1}same\u{2}", b"of another topic").await;
-    client.put("T", "0", "KEYS\u{1}later\u{2}DELAY\u{1}5\u{2}", b"not yet").await;
+    client.put("T", "0", "KEYS\u{1}later\u{2}DELAY\u{1}18\u{2}", b"not yet").await;
     let newest: Vec<String> = (0..70).rev().map(|i| i.to_string()).collect();
     for (key, changes, expected) in [
         ("same", &[][..], &newest[..32]),
