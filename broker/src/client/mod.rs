@@ -12,13 +12,14 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use serde::{Serialize, Serializer};
 
 pub use calls::{Dialed, Outgoing, PullRequest, Pulled, Sent};
 
 use crate::remoting::{
     Header,
     codes::{SERVER_VERSION, response},
-    frame,
+    fastjson, frame,
 };
 
 /// How long a connection may take to come about.
@@ -108,13 +109,38 @@ impl Answer {
         found.ok_or_else(|| ClientError::Malformed(format!("it has no number {name}")))
     }
 
-    /// The body as JSON.
+    /// The body as JSON; keys may be bare numbers, as Java writes them.
     ///
     /// # Errors
     ///
     /// [`ClientError::Malformed`] if it is none.
     pub fn json(&self) -> Result<serde_json::Value> {
-        serde_json::from_slice(&self.body).map_err(|e| ClientError::Malformed(e.to_string()))
+        let malformed = |e: &dyn fmt::Display| ClientError::Malformed(e.to_string());
+        let text = str::from_utf8(&self.body).map_err(|e| malformed(&e))?;
+        serde_json::from_str(&fastjson::quote_keys(text)).map_err(|e| malformed(&e))
+    }
+}
+
+/// The header of a request.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Head<'a> {
+    code: i32,
+    ext_fields: Fields<'a>,
+    flag: i32,
+    language: &'a str,
+    opaque: i32,
+    #[serde(rename = "serializeTypeCurrentRPC")]
+    serialize_type: &'a str,
+    version: i32,
+}
+
+/// Names and values as an object.
+struct Fields<'a>(&'a [(&'a str, &'a str)]);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
     }
 }
 
@@ -123,7 +149,11 @@ impl Answer {
 pub struct Client {
     stream: TcpStream,
     at: String,
+    /// What came, and what is read into before.
     input: BytesMut,
+    landing: Box<[u8]>,
+    /// How long a read waits.
+    patience: Option<Duration>,
     output: Vec<u8>,
     next: i32,
     /// Answers that came while another was waited for.
@@ -141,9 +171,16 @@ impl Client {
         for at in addresses.split(';').map(str::trim).filter(|at| !at.is_empty()) {
             match dial(at) {
                 Ok(stream) => {
-                    let (input, output) = (BytesMut::with_capacity(READ_BYTES), Vec::new());
-                    let at = at.to_owned();
-                    return Ok(Self { stream, at, input, output, next: 0, early: BTreeMap::new() });
+                    return Ok(Self {
+                        stream,
+                        at: at.to_owned(),
+                        input: BytesMut::new(),
+                        landing: vec![0; READ_BYTES].into(),
+                        patience: None,
+                        output: Vec::new(),
+                        next: 0,
+                        early: BTreeMap::new(),
+                    });
                 }
                 Err(why) => failed = Some((at.to_owned(), why)),
             }
@@ -166,17 +203,24 @@ impl Client {
     /// Puts a request to those that the next [`flush`](Self::flush) sends; gives its number.
     pub fn queue(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> i32 {
         self.next += 1;
-        let fields: BTreeMap<&str, &str> = fields.iter().copied().collect();
-        let header = serde_json::json!({
-            "code": code, "extFields": fields, "flag": 0, "language": "RUST",
-            "opaque": self.next, "serializeTypeCurrentRPC": "JSON", "version": SERVER_VERSION,
-        })
-        .to_string();
+        let header = Head {
+            code,
+            ext_fields: Fields(fields),
+            flag: 0,
+            language: "RUST",
+            opaque: self.next,
+            serialize_type: "JSON",
+            version: SERVER_VERSION,
+        };
+        let start = self.output.len();
+        self.output.extend_from_slice(&[0; 8]);
+        // Texts and numbers always become JSON, and a Vec takes all.
+        let _ = serde_json::to_writer(&mut self.output, &header);
+        let header_len = self.output.len() - start - 8;
         // Longer ones than a length can say are refused by size on the other side, long before.
         let word = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
-        self.output.extend_from_slice(&word(4 + header.len() + body.len()));
-        self.output.extend_from_slice(&word(header.len()));
-        self.output.extend_from_slice(header.as_bytes());
+        self.output[start..start + 4].copy_from_slice(&word(4 + header_len + body.len()));
+        self.output[start + 4..start + 8].copy_from_slice(&word(header_len));
         self.output.extend_from_slice(body);
         self.next
     }
@@ -204,32 +248,42 @@ impl Client {
         self.read_answer(patience)
     }
 
-    fn read_answer(&mut self, patience: Duration) -> Result<Option<(i32, Answer)>> {
-        self.stream.set_read_timeout(Some(patience)).map_err(|why| self.lost(why))?;
-        loop {
-            let malformed = |e: frame::FrameError| ClientError::Malformed(e.to_string());
-            while let Some(found) = frame::decode(&mut self.input).map_err(malformed)? {
-                let header = Header::parse(&found).map_err(malformed)?;
-                if !header.is_response() {
-                    continue; // the broker asks its consumers now and then; tools have nothing to say
-                }
-                let fields = header.fields.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-                let answer = Answer {
-                    code: header.code,
-                    remark: header.remark.as_deref().unwrap_or_default().to_owned(),
-                    fields: fields.collect(),
-                    body: found.body.clone(),
-                };
-                return Ok(Some((header.opaque, answer)));
+    /// The next answer, if it has come already.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Malformed`].
+    pub fn at_hand(&mut self) -> Result<Option<(i32, Answer)>> {
+        let malformed = |e: frame::FrameError| ClientError::Malformed(e.to_string());
+        while let Some(found) = frame::decode(&mut self.input).map_err(malformed)? {
+            let header = Header::parse(&found).map_err(malformed)?;
+            if !header.is_response() {
+                continue; // the broker asks its consumers now and then; tools have nothing to say
             }
-            self.input.reserve(READ_BYTES);
-            let old = self.input.len();
-            self.input.resize(old + READ_BYTES, 0);
-            let read = self.stream.read(&mut self.input[old..]);
-            self.input.truncate(old + *read.as_ref().unwrap_or(&0));
-            match read {
+            let fields = header.fields.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let answer = Answer {
+                code: header.code,
+                remark: header.remark.as_deref().unwrap_or_default().to_owned(),
+                fields: fields.collect(),
+                body: found.body.clone(),
+            };
+            return Ok(Some((header.opaque, answer)));
+        }
+        Ok(None)
+    }
+
+    fn read_answer(&mut self, patience: Duration) -> Result<Option<(i32, Answer)>> {
+        if self.patience != Some(patience) {
+            self.stream.set_read_timeout(Some(patience)).map_err(|why| self.lost(why))?;
+            self.patience = Some(patience);
+        }
+        loop {
+            if let Some(answer) = self.at_hand()? {
+                return Ok(Some(answer));
+            }
+            match self.stream.read(&mut self.landing) {
                 Ok(0) => return Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
-                Ok(_) => {}
+                Ok(read) => self.input.extend_from_slice(&self.landing[..read]),
                 Err(why) if matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     return Ok(None);
                 }

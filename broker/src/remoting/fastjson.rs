@@ -1,5 +1,7 @@
 //! The bodies that Java's administration writes and reads with fastjson, which are no JSON: a map from queues has whole
-//! objects as its keys, `{{"brokerName":"b","queueId":0,"topic":"t"}:5}`.
+//! objects as its keys, `{{"brokerName":"b","queueId":0,"topic":"t"}:5}`, and one from numbers bare numbers.
+
+use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 
@@ -69,6 +71,33 @@ pub fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     None
 }
 
+/// The text with quotes around keys that are bare numbers, so that a parser of JSON takes it.
+#[must_use]
+pub fn quote_keys(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let (mut out, mut copied, mut i) = (String::new(), 0, 0);
+    while let Some(byte) = bytes.get(i) {
+        if *byte == b'"' {
+            let Some(end) = end_of_text(bytes, i) else { break };
+            i = end;
+        } else if matches!(byte, b'{' | b',') {
+            let start = i + 1;
+            let digits = bytes.iter().skip(start).take_while(|b| b.is_ascii_digit() || **b == b'-').count();
+            if digits > 0 && bytes.get(start + digits) == Some(&b':') {
+                out.extend([&text[copied..start], "\"", &text[start..start + digits], "\""]);
+                copied = start + digits;
+                i = start + digits;
+            }
+        }
+        i += 1;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[copied..]);
+    Cow::Owned(out)
+}
+
 /// Position of the quote that ends the text which begins at `start`.
 fn end_of_text(bytes: &[u8], start: usize) -> Option<usize> {
     let mut escaped = false;
@@ -99,6 +128,16 @@ mod tests {
                 r#"{"brokerName":"b","queueId":1,"topic":"%RETRY%\""}:7}"#
             )
         );
+    }
+
+    #[test]
+    fn bare_numbers_become_keys() {
+        let bare = r#"{"t":{"b":{"brokerAddrs":{0:"h:1",-1:"{2:é\"",31:[1,2,{3:4}]}}}}"#;
+        let quoted = r#"{"t":{"b":{"brokerAddrs":{"0":"h:1","-1":"{2:é\"","31":[1,2,{"3":4}]}}}}"#;
+        assert_eq!(quote_keys(bare), quoted);
+        for same in [quoted, "", "{", "{1", "[1,2]", r#"{"1:"#, r#"{"a":1,"b":-2}"#] {
+            assert!(matches!(quote_keys(same), Cow::Borrowed(text) if text == same), "{same}");
+        }
     }
 
     #[test]

@@ -236,6 +236,10 @@ fn the_bench_counts_what_it_did() {
     }
     assert_eq!(served.json(&["topics"])[0]["messages"].as_u64(), Some(502));
     assert!(served.told(&["bench", "send", "-n", "10"]).starts_with("WORK"));
+    let timed = &served.json(&["bench", "send", "--seconds", "1", "-i", "4", "--size", "100"])[0];
+    assert!(timed["seconds"].as_f64().unwrap() >= 1.0 && timed["messages"].as_u64().unwrap() > 4, "{timed}");
+    let both = &served.json(&["bench", "send", "--seconds", "3600", "-n", "10"])[0];
+    assert_eq!(both["messages"].as_u64(), Some(10));
     served.fails(&["bench", "consume", "-t", "none"], 1, &["no topic is called `none`"]);
     served.fails(&["bench", "send", "--size", "9MiB", "-n", "1"], 1, &["9437184 bytes"]);
     served.stop();

@@ -25,8 +25,11 @@ use crate::{
     cli::config::Size,
     client::{ANSWER_PATIENCE, Client, Dialed, Outgoing, PullRequest},
     names::TOOLS_GROUP,
+    remoting::codes::response,
 };
 
+/// Messages where nothing says how many.
+const MESSAGES: u64 = 20_000;
 /// Messages that one pull asks for.
 const PULL_MESSAGES: u32 = 256;
 /// Longest latency that is told apart, nanoseconds.
@@ -60,9 +63,12 @@ pub(crate) struct Bench {
     /// Sends under way on each connection
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     in_flight: u32,
-    /// Messages to send, or to read at most
-    #[arg(short = 'n', long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
-    messages: u64,
+    /// Messages to send, or to read at most; 20000 unless --seconds is given
+    #[arg(short = 'n', long, value_parser = clap::value_parser!(u64).range(1..))]
+    messages: Option<u64>,
+    /// Stop after so many seconds
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
     /// Bytes of a message's body
     #[arg(short, long, default_value = "1KiB")]
     size: Size,
@@ -74,6 +80,8 @@ pub(crate) struct Bench {
 struct Done {
     messages: u64,
     bytes: u64,
+    /// Sends that were refused for the time being, and repeated.
+    busy: u64,
     latency: Histogram<u64>,
 }
 
@@ -81,12 +89,13 @@ impl Done {
     fn new() -> Result<Self, Failure> {
         let latency = Histogram::new_with_bounds(1_000, LATENCY_MAX_NS, 3);
         let latency = latency.map_err(|e| Failure::Failed(format!("cannot measure: {e}")))?;
-        Ok(Self { messages: 0, bytes: 0, latency })
+        Ok(Self { messages: 0, bytes: 0, busy: 0, latency })
     }
 
     fn add(&mut self, other: &Self) {
         self.messages += other.messages;
         self.bytes += other.bytes;
+        self.busy += other.busy;
         // Of the same bounds, so it fits.
         let _ = self.latency.add(&other.latency);
     }
@@ -111,7 +120,7 @@ impl Bench {
         ]);
         if self.work != Work::Consume {
             self.first(&mut self.running.dial()?)?;
-            let share = |i| share(self.messages, self.connections, i);
+            let share = |i| share(self.messages(), self.connections, i);
             self.measure("send", &mut table, |i, count| self.send(share(i), count))?;
         }
         if self.work != Work::Send {
@@ -124,13 +133,23 @@ impl Bench {
                     .enumerate()
                     .filter(move |(n, _)| *n as u64 % u64::from(self.connections) == i)
             };
-            let wanted = AtomicU64::new(self.messages);
+            let wanted = AtomicU64::new(self.messages());
             self.measure("consume", &mut table, |i, count| {
                 let own: Vec<_> = each(i).map(|(_, queue)| queue).collect();
                 self.consume(&own, &wanted, count)
             })?;
         }
         if self.output.is_json() { Ok(()) } else { table.print() }
+    }
+
+    /// How many at most.
+    fn messages(&self) -> u64 {
+        self.messages.unwrap_or(if self.seconds.is_some() { u64::MAX } else { MESSAGES })
+    }
+
+    /// When to stop, on the clock that [`elapsed_ns`] reads.
+    fn end_ns(&self) -> u64 {
+        self.seconds.map_or(u64::MAX, |seconds| elapsed_ns() + seconds * 1_000_000_000)
     }
 
     /// One message ahead of the others, so that making the topic is not measured.
@@ -203,20 +222,42 @@ impl Bench {
     fn send(&self, messages: u64, count: &AtomicU64) -> Result<Done, Failure> {
         let mut client = self.running.dial()?.broker;
         let (mut done, body) = (Done::new()?, self.body());
-        let (mut under_way, mut left) = (BTreeMap::new(), messages);
-        while left > 0 || !under_way.is_empty() {
-            while left > 0 && under_way.len() < self.in_flight as usize {
-                under_way.insert(self.queue(&mut client, &body), elapsed_ns());
-                left -= 1;
+        let (mut under_way, mut left, end_ns) = (BTreeMap::new(), messages, self.end_ns());
+        let mut again = Vec::new();
+        while left > 0 || !under_way.is_empty() || !again.is_empty() {
+            while under_way.len() < self.in_flight as usize && (left > 0 || !again.is_empty()) {
+                let start = again.pop().unwrap_or_else(|| {
+                    left -= 1;
+                    elapsed_ns()
+                });
+                under_way.insert(self.queue(&mut client, &body), start);
             }
             client.flush()?;
-            let (number, answer) = client.receive(ANSWER_PATIENCE)?.ok_or_else(silent)?;
-            let Some(start) = under_way.remove(&number) else { continue };
-            done.latency.saturating_record(elapsed_ns() - start);
-            answer.sent()?;
-            done.messages += 1;
-            done.bytes += body.len() as u64;
-            count.fetch_add(1, Ordering::Relaxed);
+            let mut came = Some(client.receive(ANSWER_PATIENCE)?.ok_or_else(silent)?);
+            let now_ns = elapsed_ns();
+            // All that one read brought, so that what follows goes out in one write.
+            while let Some((number, answer)) = came {
+                if let Some(start) = under_way.remove(&number) {
+                    let taken_ns = now_ns - start;
+                    if answer.code == response::SYSTEM_BUSY
+                        && u128::from(taken_ns) < ANSWER_PATIENCE.as_nanos()
+                    {
+                        again.push(start);
+                        done.busy += 1;
+                    } else {
+                        answer.sent()?;
+                        done.latency.saturating_record(taken_ns);
+                        done.messages += 1;
+                        done.bytes += body.len() as u64;
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                came = client.at_hand()?;
+            }
+            if now_ns >= end_ns {
+                left = 0;
+                again.clear();
+            }
         }
         Ok(done)
     }
@@ -229,11 +270,14 @@ impl Bench {
         count: &AtomicU64,
     ) -> Result<Done, Failure> {
         let mut client = self.running.dial()?.broker;
-        let mut done = Done::new()?;
+        let (mut done, end_ns) = (Done::new()?, self.end_ns());
         for (queue, min, end) in queues {
             let mut from = *min;
             while from < *end && wanted.load(Ordering::Relaxed) > 0 {
                 let start = elapsed_ns();
+                if start >= end_ns {
+                    return Ok(done);
+                }
                 client.queue_pull(&PullRequest {
                     group: TOOLS_GROUP,
                     topic: &self.topic,
@@ -276,7 +320,7 @@ impl Bench {
         if self.output.is_json() {
             return print_json(&json!({
                 "work": name, "messages": done.messages, "seconds": seconds, "messages_per_s": rate,
-                "mib_per_s": mib, "connections": self.connections, "in_flight": self.in_flight,
+                "mib_per_s": mib, "busy": done.busy, "connections": self.connections, "in_flight": self.in_flight,
                 "body_bytes": self.size.0, "p50_ms": p50, "p99_ms": p99, "p999_ms": p999, "max_ms": max,
             }));
         }
