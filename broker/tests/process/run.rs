@@ -181,7 +181,8 @@ impl Served {
 
     /// Sends a signal.
     pub(crate) fn kick(&self, name: &str) {
-        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        // The shell's own `kill`: a small system has no program of that name.
+        let kill = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.pid())).status();
         assert!(kill.unwrap().success());
     }
 
