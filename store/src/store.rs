@@ -343,6 +343,12 @@ impl Store {
         self.core().step()
     }
 
+    /// Waits until everything that was appended before is applied: what is read afterwards shows the caller's own writes,
+    /// and everybody else's that were over by now.
+    pub fn barrier(&self) -> Pending<()> {
+        self.pending(Wait::Committed, self.core().cursors.tail(), ())
+    }
+
     /// Under rule `appended`: makes what was appended visible, on the caller's thread, unless another one is at it and
     /// will. For those who set [`Options::callers_apply`].
     pub fn catch_up(&self) {

@@ -1,5 +1,7 @@
 //! Codes about offsets of queues and of consumer groups: 14, 15, 29, 30, 31, 32.
 
+use std::sync::Arc;
+
 use crate::{
     broker::{Broker, when_decided},
     handlers::topics,
@@ -15,22 +17,32 @@ fn offset(value: u64) -> Handled {
     Ok(Response::ok().with("offset", value).into())
 }
 
-/// Code 14: how far a group has come. Unknown to a queue whose first message is still there means 0: a new group on a
-/// young topic misses nothing.
-pub(crate) fn query(broker: &Broker, request: &Request<'_>) -> Handled {
+/// Code 14: how far a group has come, with every commit that came before the question: a consumer that takes a queue
+/// over goes on where the last one said that it was.
+pub(crate) fn query(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     let fields = request.fields();
-    let group = fields.required("consumerGroup")?;
+    let group = fields.required("consumerGroup")?.to_owned();
     let (topic, queue) = queue(fields)?;
-    if let Some(committed) = broker.store.committed_offset(group, topic, queue) {
-        return offset(committed);
-    }
+    let topic = topic.to_owned();
     let zero_if_absent = fields.get("setZeroIfNotFound").is_none() || fields.truth("setZeroIfNotFound");
+    let committed = broker.store.barrier();
+    let broker = Arc::clone(broker);
+    // A store that stopped answers with what it has.
+    Ok(when_decided(committed, move |_| progress(&broker, &group, &topic, queue, zero_if_absent)))
+}
+
+/// A group's offset. Unknown to a queue whose first message is still there means 0: a new group on a young topic misses
+/// nothing.
+fn progress(broker: &Broker, group: &str, topic: &str, queue: u32, zero_if_absent: bool) -> Response {
+    if let Some(committed) = broker.store.committed_offset(group, topic, queue) {
+        return Response::ok().with("offset", committed);
+    }
     let exists = broker.topic(topic).is_some_and(|config| queue < config.read_queues);
     let young = broker.store.queue_range(topic, queue).is_none_or(|range| range.start == 0);
     if zero_if_absent && exists && young {
-        return offset(0);
+        return Response::ok().with("offset", 0u64);
     }
-    Err(Response::refuse(response::QUERY_NOT_FOUND, "the group has no offset for this queue yet"))
+    Response::refuse(response::QUERY_NOT_FOUND, "the group has no offset for this queue yet")
 }
 
 /// Code 15: how far a group has come, mostly one-way. Where an administrator has just set that, a consumer that does not

@@ -11,6 +11,7 @@
 //!   its own, and a long request is read once there is room for the whole of it;
 //! - a client that does not take its answers, or not finish a request, is closed at the second look, see `LOOK_EVERY`;
 //! - a one-way request is never answered;
+//! - what had come before the client went is served, whether or not its answers find anybody;
 //! - a request for which the store prepares space is tried again and holds back those behind it on its connection, so
 //!   that sends keep their order; nobody else waits for it;
 //! - whatever the bytes or the handler do, only this connection ends, or not even that.
@@ -89,7 +90,7 @@ enum End {
 /// Serves a connection, both halves of it, until it ends or `stopping` says so.
 pub async fn serve<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     broker: Arc<Broker>,
-    (reader, mut writer): (R, W),
+    (mut reader, mut writer): (R, W),
     (peer, pushes): (Peer, mpsc::Receiver<Box<Push>>),
     stopping: watch::Receiver<bool>,
 ) {
@@ -117,7 +118,10 @@ pub async fn serve<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         written_at_look: 0,
         last_look: None,
     };
-    let end = connection.run(reader, &mut writer, pushes, stopping).await;
+    let end = connection.run(&mut reader, &mut writer, pushes, stopping).await;
+    if matches!(end, End::Io(_)) {
+        let _ = timeout(LAST_WORDS, connection.hear_out(&mut reader)).await;
+    }
     // Nobody reads this client's answers any more.
     peer.gone();
     let client = peer.address;
@@ -181,7 +185,7 @@ struct Connection {
     stalled: Option<Stalled>,
     /// Something was served that may have appended, and nobody saw to it that it is applied.
     behind: bool,
-    /// When something came last.
+    /// When something came or went last.
     active: Instant,
     /// Frames that have come.
     frames: u64,
@@ -240,7 +244,7 @@ impl Stalled {
 impl Connection {
     async fn run<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         &mut self,
-        mut reader: R,
+        reader: &mut R,
         writer: &mut W,
         mut pushes: mpsc::Receiver<Box<Push>>,
         mut stopping: watch::Receiver<bool>,
@@ -526,6 +530,21 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Serves what had come when the client went, and answers nothing: its last commits are in there, and a client that
+    /// closes its end while an answer is on its way loses what it sent before, otherwise.
+    async fn hear_out<R: AsyncRead + Unpin>(&mut self, reader: &mut R) {
+        loop {
+            self.outbox = Outbox::default();
+            if self.take_frames().is_err() || !self.may_serve() || !self.may_read() {
+                return;
+            }
+            self.make_room();
+            if !reader.read_buf(&mut self.input).await.is_ok_and(|n| n > 0) {
+                return;
+            }
+        }
     }
 
     /// Takes one answer that came later, and all others that are there by now.

@@ -1,11 +1,22 @@
 //! What connections survive: pipelining, one-way requests, panics, nonsense, floods.
 
-use std::{io::Write as _, sync::atomic::Ordering, time::Duration};
+use std::{
+    io::{self, Write as _},
+    pin::Pin,
+    sync::atomic::Ordering,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use crate::support::{Client, Running, frame_of, pull_fields, send_fields};
-use mainspring_broker::cli::config::DelayLevels;
+use crate::support::{Client, Running, any_port, frame_of, pull_fields, send_fields};
+use mainspring_broker::{
+    cli::config::DelayLevels,
+    clients::peer::{Peer, Port},
+    net::connection,
+};
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncWrite, AsyncWriteExt, duplex},
+    sync::watch,
     time::{sleep, timeout},
 };
 
@@ -208,4 +219,67 @@ async fn serve() {
     let names = address("SERVE_NAMESRV", "127.0.0.1:9876");
     let _running = Running::start_at(true, levels, broker, names).await;
     std::future::pending::<()>().await;
+}
+
+/// The socket of a client that has closed its own.
+struct Gone;
+
+impl AsyncWrite for Gone {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn commit(offset: &str) -> [(&str, &str); 4] {
+    [("consumerGroup", "g"), ("topic", "T"), ("queueId", "0"), ("commitOffset", offset)]
+}
+
+const COMMITTED: [(&str, &str); 3] = [("consumerGroup", "g"), ("topic", "T"), ("queueId", "0")];
+
+/// A consumer says how far it came and closes, and at the same moment messages come that its pulls waited for: the
+/// answer that nobody takes must not cost the commit behind it.
+#[tokio::test]
+async fn last_commits_count_though_an_answer_finds_nobody() {
+    let running = Running::start().await;
+    let mut client = running.client().await;
+    assert_eq!(client.put("T", "0", "", b"x").await.code, 0);
+    client.heartbeat("c", "g", "T", "*").await;
+    let (mut stream, server) = duplex(64 << 10);
+    // Longer than what is read at a time, so that the commits are not read yet when the answer fails.
+    let mut bytes = client.encode(9999, 0, &[], &[7; 4000]);
+    for offset in ["1", "2", "3"] {
+        bytes.extend(client.encode(15, 2, &commit(offset), b""));
+    }
+    stream.write_all(&bytes).await.unwrap();
+    drop(stream);
+    let (_stopping, stopped) = watch::channel(false);
+    let peer = Peer::new(u64::MAX, any_port(), Port::Broker);
+    connection::serve(running.broker.clone(), (server, Gone), peer, stopped).await;
+    assert_eq!(client.ask(14, &COMMITTED, b"").await.fields["offset"], "3");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_for_an_offset_sees_the_commit_before_it() {
+    for slow in [false, true] {
+        let running = Running::start_with(slow).await;
+        let mut client = running.client().await;
+        assert_eq!(client.put("T", "0", "", b"x").await.code, 0);
+        client.heartbeat("c", "g", "T", "*").await;
+        for offset in ["1", "2", "3"] {
+            let mut bytes = client.encode(15, 2, &commit(offset), b"");
+            bytes.extend(client.encode(14, 0, &COMMITTED, b""));
+            client.stream.write_all(&bytes).await.unwrap();
+            assert_eq!(client.receive().await.fields["offset"], offset);
+        }
+        running.stop().await;
+    }
 }
