@@ -17,7 +17,7 @@ def say(*words):
         sys.stdout.flush()
 
 
-def produce(topic, prefix, count):
+def produce(topic, prefix, count, pause_ms="3"):
     """`ack BODY - OFFSET`, or `unknown BODY why` where no answer came. The wheel's answer does not name the queue."""
     sender = producer()
     for number in range(int(count)):
@@ -29,7 +29,7 @@ def produce(topic, prefix, count):
         except Exception as failure:
             say("unknown", body, str(failure).replace("\n", " ")[:200])
             time.sleep(0.2)
-        time.sleep(0.003)
+        time.sleep(int(pause_ms) / 1000)
 
 
 def delay(topic, count):

@@ -14,7 +14,10 @@ import org.apache.rocketmq.common.message.MessageExt;
 final class Tools {
     static boolean run(String[] args) throws Exception {
         switch (args[0]) {
-            case "produce" -> produce(args[1], args[2], Integer.parseInt(args[3]));
+            case "produce" -> {
+                long pauseMs = args.length > 4 ? Long.parseLong(args[4]) : 3;
+                produce(args[1], args[2], Integer.parseInt(args[3]), pauseMs);
+            }
             case "delay" -> delay(args[1], Integer.parseInt(args[2]));
             case "consume" -> consume(args[1], args[2]);
             default -> {
@@ -30,7 +33,7 @@ final class Tools {
     }
 
     /** Sends each body once: {@code ack BODY QUEUE OFFSET}, or {@code unknown BODY why} where no answer came. */
-    private static void produce(String topic, String prefix, int count) throws Exception {
+    private static void produce(String topic, String prefix, int count, long pauseMs) throws Exception {
         DefaultMQProducer sender = Kit.producer();
         sender.setSendMsgTimeout(3000);
         for (int number = 0; number < count; number++) {
@@ -44,7 +47,7 @@ final class Tools {
                 say("unknown " + body + " " + Kit.oneLine(failure));
                 Thread.sleep(200);
             }
-            Thread.sleep(3);
+            Thread.sleep(pauseMs);
         }
     }
 
