@@ -8,10 +8,9 @@ use std::{
 use crate::{
     chance::Chance,
     check::{Checker, Faults},
-    elapsed_ms,
+    clock::{elapsed_ms, now_ms, pause},
     journal::{ATTEMPTS_MAX, Failed},
     load::{self, CONNECTIONS, IN_FLIGHT, Shared},
-    now_ms, pause,
     process::{self, Broker, Files, Setup},
     readback,
     table::{self, Row},

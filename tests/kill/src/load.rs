@@ -15,12 +15,12 @@ use mainspring_broker::remoting::codes::request as codes;
 
 use crate::{
     chance::Chance,
+    clock::now_ms,
     journal::{
         self, DELAY_MAX_MS, Delay, Entry, Failed, GROUPS, Journal, Key, LEVELS_MS, Outcome, QUEUES, Request,
         TOPICS,
     },
-    now_ms,
-    wire::{Answer, Client},
+    wire::{Answer, Client, batch_part},
 };
 
 /// Connections.
@@ -241,9 +241,10 @@ fn write(client: &mut Client, request: &Request) -> io::Result<i32> {
         }
         Request::Send { first, count, topic, queue, .. } => {
             let (queue, born) = (queue.to_string(), now_ms().to_string());
-            let properties = format!("UNIQ_KEY\u{1}B{first:016X}\u{2}");
-            let fields = send_fields(TOPICS[*topic], &queue, &born, &properties, "true");
-            let body: Vec<u8> = (*first..first + count).flat_map(batch_part).collect();
+            let one = |id| batch_part(&journal::body(id), &properties(id, Delay::None));
+            let of_all = format!("UNIQ_KEY\u{1}B{first:016X}\u{2}");
+            let fields = send_fields(TOPICS[*topic], &queue, &born, &of_all, "true");
+            let body: Vec<u8> = (*first..first + count).flat_map(one).collect();
             client.send(codes::SEND_BATCH_MESSAGE, &fields, &body)
         }
         Request::Commit { key: (group, topic, queue), offset } => {
@@ -300,18 +301,4 @@ fn properties(id: u64, delay: Delay) -> String {
     };
     text.push_str(&format!("{name}\u{1}{value}\u{2}"));
     text
-}
-
-/// One message in the body of a batch.
-fn batch_part(id: u64) -> Vec<u8> {
-    let (body, properties) = (journal::body(id), properties(id, Delay::None));
-    let mut part = Vec::with_capacity(22 + body.len() + properties.len());
-    let word = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
-    part.extend_from_slice(&word(22 + body.len() + properties.len()));
-    part.extend_from_slice(&[0; 12]); // magic, checksum, flag
-    part.extend_from_slice(&word(body.len()));
-    part.extend_from_slice(&body);
-    part.extend_from_slice(&u16::try_from(properties.len()).unwrap_or(u16::MAX).to_be_bytes());
-    part.extend_from_slice(properties.as_bytes());
-    part
 }

@@ -11,6 +11,7 @@
 mod campaign;
 mod chance;
 mod check;
+mod clock;
 mod control;
 mod journal;
 mod load;
@@ -22,7 +23,7 @@ mod table;
 mod tests;
 mod wire;
 
-use std::{io, path::PathBuf, process::ExitCode, sync::mpsc::channel, time::Duration};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
 use mainspring::{Clock, SystemClock};
@@ -155,20 +156,4 @@ fn one(
         println!("kept: {}", dir.keep().display());
     }
     Ok(good)
-}
-
-/// The wall clock, milliseconds.
-fn now_ms() -> i64 {
-    SystemClock.now().wall_ms
-}
-
-/// Time that went by since some start, milliseconds.
-fn elapsed_ms() -> u64 {
-    SystemClock.now().elapsed_ns / 1_000_000
-}
-
-/// Lets time go by; nobody sends on this channel.
-fn pause(ms: u64) {
-    let (_open, never) = channel::<()>();
-    let _ = never.recv_timeout(Duration::from_millis(ms)); // always the timeout
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{File, OpenOptions},
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -12,11 +12,10 @@ use std::{
 use mainspring_broker::remoting::codes::{request as codes, response};
 
 use crate::{
-    elapsed_ms,
+    clock::{elapsed_ms, now_ms, pause},
     journal::{ATTEMPTS_MAX, GROUPS, LEVELS_MS, QUEUES, TOPICS},
-    now_ms, pause,
     readback::READERS,
-    wire::{Client, wrong},
+    wire::{Client, free_addresses, wrong},
 };
 
 /// Longest wait until a started broker answers, milliseconds.
@@ -74,10 +73,7 @@ impl Broker {
     ///
     /// The operating system's.
     pub(crate) fn new(setup: Setup, dir: &Path) -> io::Result<Self> {
-        // Both are held at once, so they differ.
-        let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let held = [any()?, any()?];
-        let listen = [held[0].local_addr()?, held[1].local_addr()?];
+        let listen = free_addresses()?;
         Ok(Self { setup, dir: dir.to_owned(), listen, child: None, seen: BTreeSet::new() })
     }
 

@@ -6,8 +6,8 @@ use mainspring_broker::remoting::codes::{request as codes, response};
 
 use crate::{
     check::{self, Checker, QueueName},
+    clock::now_ms,
     journal::{GROUPS, QUEUES, TOPICS},
-    now_ms,
     wire::{Client, Record, wrong},
 };
 

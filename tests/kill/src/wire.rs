@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 
@@ -67,6 +67,31 @@ impl Answer {
 /// A protocol error as an error of input.
 pub(crate) fn wrong(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
+}
+
+/// Two addresses that nobody listens on.
+///
+/// # Errors
+///
+/// The operating system's.
+pub(crate) fn free_addresses() -> io::Result<[SocketAddr; 2]> {
+    // Both are held at once, so they differ.
+    let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let held = [any()?, any()?];
+    Ok([held[0].local_addr()?, held[1].local_addr()?])
+}
+
+/// One message in the body of a batch.
+pub(crate) fn batch_part(body: &[u8], properties: &str) -> Vec<u8> {
+    let mut part = Vec::with_capacity(22 + body.len() + properties.len());
+    let word = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
+    part.extend_from_slice(&word(22 + body.len() + properties.len()));
+    part.extend_from_slice(&[0; 12]); // magic, checksum, flag
+    part.extend_from_slice(&word(body.len()));
+    part.extend_from_slice(body);
+    part.extend_from_slice(&u16::try_from(properties.len()).unwrap_or(u16::MAX).to_be_bytes());
+    part.extend_from_slice(properties.as_bytes());
+    part
 }
 
 /// One connection.

@@ -7,7 +7,6 @@
 //! `OUT/samples.csv` has what the broker took every few seconds, `OUT/soak.svg` the curves. The exit code is 1 if
 //! anything was lost, doubled or early, if a client failed, or if anonymous memory grew by more than is allowed.
 
-mod clock;
 mod consume;
 mod disturb;
 mod ledger;
@@ -19,6 +18,8 @@ mod sample;
 // The same client as the kill campaign's: bytes on the wire, none of the broker's own ways.
 #[path = "../../kill/src/chance.rs"]
 mod chance;
+#[path = "../../kill/src/clock.rs"]
+mod clock;
 #[path = "../../kill/src/wire.rs"]
 #[allow(dead_code, reason = "the kill campaign reads more of an answer")]
 mod wire;

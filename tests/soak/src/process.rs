@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use crate::{
     clock::{elapsed_ms, pause},
     produce::LEVELS_MS,
-    wire::Client,
+    wire::{Client, free_addresses},
 };
 
 /// Longest wait until a broker answers, or has stopped, milliseconds.
@@ -35,10 +35,7 @@ impl Broker {
     ///
     /// The operating system's, or that it does not answer.
     pub(crate) fn start(program: &Path, dir: &Path, commit: &str) -> io::Result<Self> {
-        // Both are held at once, so they differ.
-        let held = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-        let [broker, names] = held.map(|listener| listener.and_then(|it| it.local_addr()));
-        let (broker, names, data) = (broker?, names?, dir.join("data"));
+        let ([broker, names], data) = (free_addresses()?, dir.join("data"));
         let levels: Vec<String> = LEVELS_MS.iter().map(|ms| format!("{ms}ms")).collect();
         let child = Command::new(program)
             .arg("serve")

@@ -8,7 +8,7 @@ use crate::{
     Soak,
     chance::Chance,
     clock::{now_ms, pause},
-    wire::{Answer, Client, wrong},
+    wire::{Answer, Client, batch_part, wrong},
 };
 
 /// Topics that are sent to.
@@ -223,13 +223,7 @@ impl<'a> Producer<'a> {
             let len = self.len().min(2_000);
             let (number, properties) = (self.take(1), self.properties());
             let body = body(self.number, number, 0, len);
-            let word = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
-            all.extend_from_slice(&word(22 + body.len() + properties.len()));
-            all.extend_from_slice(&[0; 12]); // magic, checksum, flag
-            all.extend_from_slice(&word(body.len()));
-            all.extend_from_slice(&body);
-            all.extend_from_slice(&u16::try_from(properties.len()).unwrap_or(u16::MAX).to_be_bytes());
-            all.extend_from_slice(properties.as_bytes());
+            all.extend(batch_part(&body, &properties));
         }
         let properties = format!("UNIQ_KEY\u{1}SB{}-{:x}\u{2}", self.number, self.next);
         Request { code: codes::SEND_BATCH_MESSAGE, topic, queue, properties, body: all, count }
