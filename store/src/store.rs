@@ -78,7 +78,11 @@ impl Store {
     /// As [`Store::open`], and [`ErrorKind::Invalid`] for options out of range.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
-        let backend = backends_mmap::MmapBackend::open(path)
+        let writes = match options.commit {
+            CommitRule::Appended => backends_mmap::Writes::InPlace,
+            CommitRule::Flushed => backends_mmap::Writes::Copied,
+        };
+        let backend = backends_mmap::MmapBackend::open_for(path, writes)
             .map_err(|e| Error::io(format!("cannot open the store directory {}", path.display()), e))?;
         Self::open_on(Arc::new(backend), Arc::new(SystemClock), options)
     }
