@@ -240,6 +240,20 @@ pub(crate) fn when_decided<T: Unpin + Send + 'static>(
     }
 }
 
+/// Answers with what is known of an append already, once it is as safe as was asked for.
+pub(crate) fn when_safe<T: Unpin + Send + 'static>(
+    pending: Pending<T>,
+    answer: impl FnOnce(mainspring::Result<T>) -> Response + Send + 'static,
+) -> Reply {
+    match pending.try_take() {
+        Ok(result) => Reply::Now(answer(result)),
+        Err(pending) => match pending.split() {
+            Ok((safe, value)) => Reply::Standing(safe, answer(Ok(value))),
+            Err(pending) => Reply::later(async move { answer(pending.await) }),
+        },
+    }
+}
+
 /// Permission bit: topics made after this one inherit its settings.
 pub(crate) const PERM_INHERIT: u8 = 1;
 
