@@ -85,7 +85,7 @@ pub struct Counters {
     pub refused_connections: AtomicU64,
     /// Connections closed because they did not take their answers, or not finish a request, for too long.
     pub slow_connections: AtomicU64,
-    /// Requests that were held back until the store had prepared space.
+    /// Requests that were held back until the store had prepared space, or flushed.
     pub stalls: AtomicU64,
 }
 

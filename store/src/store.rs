@@ -353,6 +353,12 @@ impl Store {
         self.pending(Wait::Committed, self.core().cursors.tail(), ())
     }
 
+    /// Waits for the next flush that makes anything durable: who was refused as [`ErrorKind::Busy`] may try again then.
+    /// One that was over just before this call is not it, so do not wait for this alone.
+    pub fn next_flush(&self) -> Pending<()> {
+        self.pending(Wait::Flushed, Offset(self.core().cursors.flushed().0 + 1), ())
+    }
+
     /// Under rule `appended`: makes what was appended visible, on the caller's thread, unless another one is at it and
     /// will. For those who set [`Options::callers_apply`].
     pub fn catch_up(&self) {

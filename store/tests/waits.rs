@@ -49,6 +49,36 @@ fn one_wake_up_for_a_wait_that_is_polled_often() {
 }
 
 #[test]
+fn who_is_too_fast_is_woken_by_the_next_flush() {
+    let medium = Arc::new(MemoryBackend::new());
+    let options = Options {
+        commit: CommitRule::Appended,
+        segment_bytes: 1 << 20,
+        unflushed_bytes_max: 512 << 10,
+        ..inline()
+    };
+    let store = Store::open_on(medium, Arc::new(ManualClock::new(1_000_000)), options).unwrap();
+    let body = vec![7; 40 << 10];
+    let fill = || loop {
+        match store.append_draft(&draft("t", &body), Wait::Appended) {
+            Ok(pending) => drop(pending.wait().unwrap()),
+            Err(error) => break error.kind(),
+        }
+    };
+    assert_eq!(fill(), ErrorKind::Busy);
+    let mut flush = store.next_flush();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut context = Context::from_waker(&waker);
+    assert!(flush.poll_ready(&mut context).is_pending());
+    assert_eq!(fill(), ErrorKind::Busy);
+    store.step();
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert!(flush.poll_ready(&mut context).is_ready());
+    store.append_draft(&draft("t", &body), Wait::Appended).unwrap().wait().unwrap();
+}
+
+#[test]
 fn a_failed_flush_ends_waits_that_are_parted_from_their_outcome() {
     let medium = Arc::new(FaultyBackend::new(1));
     let store = Store::open_on(medium.clone(), Arc::new(ManualClock::new(1_000_000)), inline()).unwrap();

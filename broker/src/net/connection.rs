@@ -12,7 +12,7 @@
 //! - a client that does not take its answers, or not finish a request, is closed at the second look, see `LOOK_EVERY`;
 //! - a one-way request is never answered;
 //! - what had come before the client went is served, whether or not its answers find anybody;
-//! - a request for which the store prepares space is tried again and holds back those behind it on its connection, so
+//! - a request for which the store prepares space, or has too much to flush, is tried again and holds back those behind it on its connection, so
 //!   that sends keep their order; nobody else waits for it;
 //! - whatever the bytes or the handler do, only this connection ends, or not even that.
 
@@ -268,7 +268,7 @@ impl Connection {
                 {
                     self.answered(answered);
                 }
-                () = Stalled::due(self.stalled.as_ref().map(|stalled| stalled.at)) => {
+                () = Stalled::due(self.stalled.as_mut()) => {
                     if let Err(error) = self.try_stalled() {
                         return End::Protocol(error);
                     }
@@ -476,7 +476,8 @@ impl Connection {
             Patience::begin()
         });
         let next = patience.next_try();
-        self.stalled = next.map(|at| Stalled { frame: frame.clone(), patience, at });
+        let flush = self.broker.store.next_flush();
+        self.stalled = next.map(|at| Stalled { frame: frame.clone(), patience, at, flush });
         next.is_some()
     }
 

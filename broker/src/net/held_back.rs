@@ -1,5 +1,8 @@
 //! What holds a connection back: a request for which the store is not ready, and a long one for which memory is not.
 
+use std::future::poll_fn;
+
+use mainspring::Pending;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -29,14 +32,17 @@ pub(super) struct Stalled {
     pub(super) frame: Frame,
     pub(super) patience: Patience,
     pub(super) at: Instant,
+    /// What may bring it about before.
+    pub(super) flush: Pending<()>,
 }
 
 impl Stalled {
     /// Waits until it is to be tried again; for ever where nothing is stalled.
-    pub(super) async fn due(at: Option<Instant>) {
-        match at {
-            Some(at) => sleep_until(at).await,
-            None => std::future::pending().await,
+    pub(super) async fn due(stalled: Option<&mut Self>) {
+        let Some(Self { at, flush, .. }) = stalled else { return std::future::pending().await };
+        tokio::select! {
+            () = sleep_until(*at) => {}
+            _ = poll_fn(|context| flush.poll_ready(context)) => {}
         }
     }
 }

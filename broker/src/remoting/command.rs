@@ -125,7 +125,8 @@ pub struct Response {
     pub fields: Vec<(&'static str, Value)>,
     /// Body.
     pub body: Body,
-    /// Nothing was done: space is being prepared, and the same request can be served in a moment.
+    /// Nothing was done: space is being prepared, or too much waits for its flush, and the same request can be served in
+    /// a moment.
     pub not_yet: bool,
     /// The request was held until there was something to say, or its time was over.
     pub held: bool,
@@ -179,7 +180,7 @@ impl From<Error> for Response {
             ErrorKind::NotFound => response::TOPIC_NOT_EXIST,
             _ => response::SYSTEM_ERROR,
         };
-        let not_yet = error.kind() == ErrorKind::Preparing;
+        let not_yet = matches!(error.kind(), ErrorKind::Busy | ErrorKind::Preparing);
         Self { not_yet, ..Self::refuse(code, error.to_string()) }
     }
 }
