@@ -89,7 +89,7 @@ pub trait Streams {
     fn remove(&self, name: &Name) -> io::Result<()>;
 }
 
-/// The one writer of a stream. Its methods neither block nor allocate.
+/// The one writer of a stream. Its methods wait for no medium, and allocate no more than a buffer for a window.
 pub trait StreamWriter: Debug + Send {
     /// Exactly the `len` bytes behind the published end, to be encoded in place; `None` if they are not all
     /// reserved, or the stream is sealed. Contents are unspecified. Calling it again gives the same bytes.

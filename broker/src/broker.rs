@@ -85,7 +85,7 @@ pub struct Counters {
     pub refused_connections: AtomicU64,
     /// Connections closed because they did not take their answers, or not finish a request, for too long.
     pub slow_connections: AtomicU64,
-    /// Requests that were held back until the store had prepared space.
+    /// Requests that were held back until the store had prepared space, or flushed.
     pub stalls: AtomicU64,
 }
 
@@ -237,6 +237,20 @@ pub(crate) fn when_decided<T: Unpin + Send + 'static>(
     match pending.try_take() {
         Ok(result) => Reply::Now(answer(result)),
         Err(pending) => Reply::later(async move { answer(pending.await) }),
+    }
+}
+
+/// Answers with what is known of an append already, once it is as safe as was asked for.
+pub(crate) fn when_safe<T: Unpin + Send + 'static>(
+    pending: Pending<T>,
+    answer: impl FnOnce(mainspring::Result<T>) -> Response + Send + 'static,
+) -> Reply {
+    match pending.try_take() {
+        Ok(result) => Reply::Now(answer(result)),
+        Err(pending) => match pending.split() {
+            Ok((safe, value)) => Reply::Standing(safe, answer(Ok(value))),
+            Err(pending) => Reply::later(async move { answer(pending.await) }),
+        },
     }
 }
 

@@ -1,4 +1,4 @@
-//! When to try again while the store prepares space.
+//! When to try again while the store prepares space, or flushes.
 
 use std::time::Duration;
 

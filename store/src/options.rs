@@ -33,8 +33,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Longest message body, from 1 byte to what a frame holds. Default: 4 MiB.
     pub message_bytes_max: usize,
-    /// Bytes that may be appended and not flushed, to 256 MiB, but always one frame; more appends are `Busy`.
-    /// Default: 64 MiB.
+    /// Bytes that may be appended and not flushed, to 256 MiB, but always one frame; more appends are `Busy` until a
+    /// flush is done. Default: 64 MiB.
     pub unflushed_bytes_max: u64,
     /// Under `Appended`: how long a frame may wait for its flush, from 1. Default: 500 ms. What a power cut loses.
     pub flush_interval_ms: u64,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::error::Result;
 use crate::frame::Wait;
@@ -24,6 +24,8 @@ pub struct Pending<T> {
     end: Offset,
     value: Option<T>,
     answer: Option<Answer<T>>,
+    /// Who is woken when it is over.
+    told: Option<Waker>,
 }
 
 impl<T> fmt::Debug for Pending<T> {
@@ -36,13 +38,32 @@ impl<T> Pending<T> {
     #[inline]
     pub(crate) fn new(core: &Arc<Core>, wait: Wait, end: Offset, value: T) -> Self {
         let core = (wait != Wait::Appended).then(|| Arc::clone(core));
-        Self { core, wait, end, value: Some(value), answer: None }
+        Self { core, wait, end, value: Some(value), answer: None, told: None }
     }
 
     /// The value is what `answer` gives once the wait is over.
     pub(crate) fn answered_by(mut self, answer: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
         self.answer = Some(Box::new(answer));
         self
+    }
+
+    /// What is waited for.
+    #[must_use]
+    pub fn level(&self) -> Wait {
+        self.wait
+    }
+
+    /// Parts the wait from what is known of its outcome already; gives it back whole where nothing is.
+    ///
+    /// # Errors
+    /// The wait itself.
+    pub fn split(mut self) -> std::result::Result<(Pending<()>, T), Self> {
+        if self.answer.is_some() {
+            return Err(self);
+        }
+        let Some(value) = self.value.take() else { return Err(self) };
+        let Self { core, wait, end, told, .. } = self;
+        Ok((Pending { core, wait, end, value: Some(()), answer: None, told }, value))
     }
 
     /// The log position behind the frame.
@@ -63,6 +84,27 @@ impl<T> Pending<T> {
     #[must_use]
     pub fn peek(&self) -> Option<&T> {
         self.value.as_ref().filter(|_| self.answer.is_none())
+    }
+
+    /// Whether the wait is over; if not, the task is woken once it is. The outcome is not taken.
+    ///
+    /// # Errors
+    /// As [`Pending::is_ready`].
+    pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        loop {
+            match self.is_ready() {
+                Ok(true) => return Poll::Ready(Ok(())),
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(false) => {}
+            }
+            // Whoever was told stays so until the wait is over.
+            let Some(core) = self.core.as_ref() else { return Poll::Pending };
+            if self.told.as_ref().is_some_and(|told| told.will_wake(context.waker())) {
+                return Poll::Pending;
+            }
+            core.wake_at(self.wait, self.end, context.waker());
+            self.told = Some(context.waker().clone());
+        }
     }
 
     /// Takes the outcome if it is known already, else gives the wait back.
@@ -105,16 +147,6 @@ impl<T: Unpin> Future for Pending<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        for told in [false, true] {
-            match this.is_ready() {
-                Ok(true) => return Poll::Ready(this.take()),
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok(false) => {}
-            }
-            if let Some(core) = this.core.as_ref().filter(|_| !told) {
-                core.wake_at(this.wait, this.end, context.waker());
-            }
-        }
-        Poll::Pending
+        this.poll_ready(context).map(|done| done.and_then(|()| this.take()))
     }
 }

@@ -78,7 +78,11 @@ impl Store {
     /// As [`Store::open`], and [`ErrorKind::Invalid`] for options out of range.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
-        let backend = backends_mmap::MmapBackend::open(path)
+        let writes = match options.commit {
+            CommitRule::Appended => backends_mmap::Writes::InPlace,
+            CommitRule::Flushed => backends_mmap::Writes::Copied,
+        };
+        let backend = backends_mmap::MmapBackend::open_for(path, writes)
             .map_err(|e| Error::io(format!("cannot open the store directory {}", path.display()), e))?;
         Self::open_on(Arc::new(backend), Arc::new(SystemClock), options)
     }
@@ -347,6 +351,12 @@ impl Store {
     /// and everybody else's that were over by now.
     pub fn barrier(&self) -> Pending<()> {
         self.pending(Wait::Committed, self.core().cursors.tail(), ())
+    }
+
+    /// Waits for the next flush that makes anything durable: who was refused as [`ErrorKind::Busy`] may try again then.
+    /// One that was over just before this call is not it, so do not wait for this alone.
+    pub fn next_flush(&self) -> Pending<()> {
+        self.pending(Wait::Flushed, Offset(self.core().cursors.flushed().0 + 1), ())
     }
 
     /// Under rule `appended`: makes what was appended visible, on the caller's thread, unless another one is at it and

@@ -11,7 +11,9 @@ use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::{Access, FlockOperation, access, flock, fsync};
 use rustix::io::Errno;
 
+use crate::Writes;
 use crate::errors::full;
+use crate::map::Pages;
 use crate::naming::{self, Kind};
 use crate::registry::Registry;
 
@@ -25,6 +27,8 @@ pub(crate) struct Dir {
     handle: File,
     /// Whether this process holds the lock.
     locked: AtomicBool,
+    /// How bytes come into the files.
+    pub(crate) writes: Writes,
     /// Whether flushes are large at present; what is created is prepared for it.
     pub(crate) bulk: AtomicBool,
     /// Held while a stream is created.
@@ -33,7 +37,7 @@ pub(crate) struct Dir {
 }
 
 impl Dir {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, writes: Writes) -> io::Result<Self> {
         create_dirs(path).map_err(|error| about(path, "cannot create the directory", &error))?;
         if !path.is_dir() {
             return Err(io::Error::new(
@@ -49,6 +53,7 @@ impl Dir {
             path: path.to_path_buf(),
             handle,
             locked,
+            writes,
             bulk: AtomicBool::new(false),
             creating: Mutex::new(()),
             entries: Mutex::default(),
@@ -62,6 +67,15 @@ impl Dir {
     /// The directory's own file, for what is asked of the file system.
     pub(crate) fn handle(&self) -> &File {
         &self.handle
+    }
+
+    /// How space is to be prepared at present.
+    pub(crate) fn pages(&self) -> Pages {
+        match self.writes {
+            Writes::Copied => Pages::Copied,
+            Writes::InPlace if self.bulk.load(Ordering::Relaxed) => Pages::Large,
+            Writes::InPlace => Pages::Small,
+        }
     }
 
     pub(crate) fn file(&self, file: &str) -> PathBuf {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -12,7 +13,7 @@ use rustix::fs::{FallocateFlags, fallocate, fstatvfs, fsync, ftruncate};
 
 use crate::dir::Dir;
 use crate::errors::full;
-use crate::map::Region;
+use crate::map::{Pages, Region};
 use crate::naming::Kind;
 
 /// Bytes that are populated in one call; the writer may use them as soon as the call is done.
@@ -21,6 +22,9 @@ const POPULATE_BYTES: u64 = 8 << 20;
 /// Where so many bytes wait for their flush, flushes are large, and space is prepared for that.
 const BULK_BYTES: u64 = 2 << 20;
 
+/// Bytes of the least page.
+const PAGE_BYTES: usize = 4096;
+
 /// Has the allocated bytes of `range` ready to be written to without a fault and flushed at the least cost.
 ///
 /// A flush takes the right to write from each page that it writes, and every processor must hear of each:
@@ -28,19 +32,47 @@ const BULK_BYTES: u64 = 2 << 20;
 /// flushes get small ones; and as each would have to tell the file system that its bytes are written now,
 /// which costs as much as the flush itself, they are told so here, once for all, by writing them.
 ///
+/// From pages that are written to by system calls there is no right to take. They are written one by one, since the
+/// file system looks at all blocks of a page when it writes to one, and makes pages as large as the first write.
+///
 /// What a failed write means is for the caller to say, by `unwritten`.
 pub(crate) fn prepare(
-    region: &Region,
+    (file, region): (&File, &Region),
     range: Range<u64>,
-    bulk: bool,
+    pages: Pages,
     unwritten: impl Fn(io::Error) -> io::Error,
 ) -> io::Result<()> {
-    region.populate(range.clone(), bulk)?;
-    if !bulk {
-        region.sync(range.clone()).map_err(unwritten)?;
-        region.populate(range, false)?;
+    match pages {
+        Pages::Large => region.populate(range, pages),
+        Pages::Small => {
+            region.populate(range.clone(), pages)?;
+            region.sync(range.clone()).map_err(unwritten)?;
+            region.populate(range, pages)
+        }
+        Pages::Copied => {
+            write_zeros(file, range.clone()).map_err(&unwritten)?;
+            region.sync(range.clone()).map_err(&unwritten)?;
+            region.populate(range, pages)
+        }
+    }
+}
+
+/// Writes zeros, no more than a page at a time.
+fn write_zeros(file: &File, range: Range<u64>) -> io::Result<()> {
+    let page = PAGE_BYTES as u64;
+    let mut at = range.start;
+    while at < range.end {
+        let end = range.end.min((at / page + 1) * page);
+        let bytes = usize::try_from(end - at).unwrap_or(PAGE_BYTES);
+        write_at(file, &[0; PAGE_BYTES][..bytes], at)?;
+        at = end;
     }
     Ok(())
+}
+
+/// Writes all of `bytes`, which the file has space for.
+fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    file.write_all_at(bytes, at)
 }
 
 /// The file behind a region. Not held by readers: of a sealed stream only the mapping stays open.
@@ -76,6 +108,11 @@ impl Disk {
     /// The flag that says that the file is gone.
     pub(crate) fn removed_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.removed)
+    }
+
+    /// Writes bytes behind those that are published.
+    pub(crate) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        write_at(&self.file, bytes, at)
     }
 
     fn check_poison(&self) -> io::Result<()> {
@@ -130,12 +167,13 @@ impl StreamControl for Disk {
         allocate(&self.file, old, upto)?;
         let waiting = self.region.published().saturating_sub(self.flushed.load(Ordering::Acquire));
         self.dir.bulk.store(waiting >= BULK_BYTES, Ordering::Relaxed);
+        let pages = self.dir.pages();
         let mut done = old;
         while done < upto {
             let next = upto.min(done + POPULATE_BYTES);
             // The kernel tells of a page that it could not write once only, whoever asks.
             let unwritten = |error| self.poison(&error);
-            if let Err(error) = prepare(&self.region, done..next, waiting >= BULK_BYTES, unwritten) {
+            if let Err(error) = prepare((&self.file, &self.region), done..next, pages, unwritten) {
                 ftruncate(&self.file, done)?;
                 return Err(error);
             }

@@ -1,10 +1,10 @@
 //! Mainspring's default backend: streams in memory-mapped files of one directory, on Linux.
 //!
-//! Windows and slices are memory of the mapping: no byte is copied between the encoder and the page cache, or
-//! from there to a reader. Space is allocated before it is mapped, so a full disk is an error and not a
-//! `SIGBUS`. Which files there are is said in `naming.rs`, what the mapping asks of its surroundings in
-//! `map.rs`: while a process holds the lock, no other may write to or cut a file of the directory; whoever
-//! cuts one ends the process that has it mapped by `SIGBUS`.
+//! Slices are memory of the mapping, and windows are too unless [`Writes::Copied`] is asked for: no byte is copied
+//! between the encoder and the page cache, or from there to a reader. Space is allocated before it is mapped, so a
+//! full disk is an error and not a `SIGBUS`. Which files there are is said in `naming.rs`, what the mapping asks of
+//! its surroundings in `map.rs`: while a process holds the lock, no other may write to or cut a file of the
+//! directory; whoever cuts one ends the process that has it mapped by `SIGBUS`.
 
 #![cfg(target_os = "linux")]
 
@@ -21,7 +21,6 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use backends::{
     Backend, Cells, Lock, Name, StreamControl, StreamInfo, StreamReader, StreamWriter, Streams, check,
@@ -31,10 +30,22 @@ use bytes::Bytes;
 use crate::dir::{Dir, Entries};
 use crate::disk::{Disk, allocate, free_bytes, prepare};
 use crate::errors::full;
-use crate::map::{Region, RegionWriter};
+use crate::map::{Pages, Region, RegionWriter};
 use crate::naming::Kind;
 
 pub use crate::read_only::ReadOnlyBackend;
+
+/// How what is appended comes into the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Writes {
+    /// It is encoded in the mapping: the least for an append, and 20 us for each page of a flush, which takes the right
+    /// to write to it from all processors. For whoever flushes now and then.
+    #[default]
+    InPlace,
+    /// It is encoded beside it and copied by a system call: a microsecond more for an append, and nothing for a page of
+    /// a flush. For whoever waits for each flush.
+    Copied,
+}
 
 /// Streams and cells in the files of one directory; a clone is another handle of the same.
 ///
@@ -52,14 +63,23 @@ impl MmapBackend {
     /// `NotADirectory`; `PermissionDenied` or `ReadOnlyFilesystem` where it cannot be written to; those of the
     /// file system. The message names the directory.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self { dir: Arc::new(Dir::open(path.as_ref())?) })
+        Self::open_for(path, Writes::default())
+    }
+
+    /// The same, for one way of writing.
+    ///
+    /// # Errors
+    /// As [`MmapBackend::open`].
+    pub fn open_for(path: impl AsRef<Path>, writes: Writes) -> io::Result<Self> {
+        Ok(Self { dir: Arc::new(Dir::open(path.as_ref(), writes)?) })
     }
 
     fn writer(&self, mut entries: Entries<'_>, name: &Name, file: File, writer: RegionWriter) -> Box<Writer> {
         let region = Arc::clone(writer.region());
         let disk = Arc::new(Disk::new(Arc::clone(&self.dir), name.clone(), file, region));
         entries.insert(name, writer.region(), disk.removed_flag());
-        Box::new(Writer { writer, disk })
+        let copy = (self.dir.writes == Writes::Copied).then(Vec::new);
+        Box::new(Writer { writer, disk, copy, copied: None })
     }
 
     /// The file of a stream, and whether it is sealed.
@@ -85,13 +105,13 @@ impl MmapBackend {
         options.read(true).write(true).create(true).truncate(true);
         let file = options.open(self.dir.file(file)).map_err(full)?;
         allocate(&file, 0, reserve)?;
-        let bulk = self.dir.bulk.load(Ordering::Relaxed);
-        if bulk || reserve == 0 {
+        let pages = self.dir.pages();
+        if pages == Pages::Large || reserve == 0 {
             // Before the pages are populated, which would all be written. Else preparing them makes the file durable.
             rustix::fs::fsync(&file).map_err(|errno| full(errno.into()))?;
         }
         let writer = Region::writable(&file, reserve, capacity, 0)?;
-        prepare(writer.region(), 0..reserve, bulk, full)?;
+        prepare((&file, writer.region()), 0..reserve, pages, full)?;
         Ok((file, writer))
     }
 }
@@ -201,14 +221,38 @@ impl Backend for MmapBackend {
 struct Writer {
     writer: RegionWriter,
     disk: Arc<Disk>,
+    /// Where windows lie that are copied.
+    copy: Option<Vec<u8>>,
+    /// Bytes of the last window, if it lies there.
+    copied: Option<usize>,
 }
+
+/// Longer windows lie in the mapping: what the system call saves them is not worth the memory.
+const COPY_BYTES_MAX: usize = 1 << 20;
 
 impl StreamWriter for Writer {
     fn window(&mut self, len: usize) -> Option<&mut [u8]> {
-        self.writer.window(len)
+        let window = self.writer.window(len)?;
+        let copy = self.copy.as_mut().filter(|_| len <= COPY_BYTES_MAX);
+        self.copied = copy.is_some().then_some(len);
+        let Some(copy) = copy else { return Some(window) };
+        if copy.len() < len {
+            copy.resize(len, 0);
+        }
+        Some(&mut copy[..len])
     }
 
     fn publish(&mut self, len: usize) {
+        if let (Some(copy), Some(window)) = (&self.copy, self.copied.take()) {
+            let bytes = &copy[..window][..len];
+            let written = self.disk.write_at(bytes, self.writer.region().published());
+            // What the system call could not do the mapping can, or nobody.
+            if written.is_err()
+                && let Some(window) = self.writer.window(len)
+            {
+                window.copy_from_slice(bytes);
+            }
+        }
         self.writer.publish(len);
     }
 

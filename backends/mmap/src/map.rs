@@ -7,7 +7,8 @@
 //!    exactly `published`. Files are never cut by another process, because the directory's lock is held.
 //! 2. **One writer.** A region is made with at most one [`RegionWriter`], which is not `Clone`; and of one
 //!    file there is at most one region, because `registry.rs` gives no second one while the first lives.
-//! 3. **Frontier.** Bytes below `published` are never written; only the writer touches bytes at or above it.
+//! 3. **Frontier.** Bytes below `published` are never written; only the writer touches bytes at or above it, in place or
+//!    by writing to the file.
 //!    `published` only grows, by a Release store after the bytes were written; readers load it with Acquire.
 //!
 //! **What breaks them:** another process that cuts the file, or a medium that fails to read a page, ends this
@@ -27,6 +28,17 @@ use rustix::mm::{Advice, madvise};
 
 /// Start of what `populate` asks for is rounded down to this, a multiple of every page size in use.
 const PAGE_ALIGN: u64 = 64 * 1024;
+
+/// How the pages of a region are prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// To be written to in place, 2 MiB each where the kernel can.
+    Large,
+    /// To be written to in place, of the least size.
+    Small,
+    /// Of the least size, to be written to by system calls: the mapping is for reading only.
+    Copied,
+}
 
 /// The mapping of one stream's file, and how far it is published and reserved.
 #[derive(Debug)]
@@ -131,26 +143,27 @@ impl Region {
         self.map.flush_range(start, length(range.end)? - start)
     }
 
-    /// Has the pages of `range`, which is allocated, in memory and writable, so that the writer meets no fault;
-    /// as large pages if asked to and where the kernel can.
+    /// Has the pages of `range`, which is allocated, in memory and mapped, so that nobody meets a fault there.
     ///
     /// A kernel before 5.14 does not know how; then nothing is done.
-    pub(crate) fn populate(&self, range: Range<u64>, large: bool) -> io::Result<()> {
+    pub(crate) fn populate(&self, range: Range<u64>, pages: Pages) -> io::Result<()> {
         assert!(range.start <= range.end && range.end <= self.capacity, "{range:?} is mapped");
         let start = length(range.start / PAGE_ALIGN * PAGE_ALIGN)?;
         let len = length(range.end)? - start;
         if len == 0 {
             return Ok(());
         }
-        if large {
+        if pages == Pages::Large {
             // Refused by a kernel without them: small pages do the same, at more cost.
             let _ = self.map.advise_range(memmap2::Advice::HugePage, start, len);
         }
+        let advice =
+            if pages == Pages::Copied { Advice::LinuxPopulateRead } else { Advice::LinuxPopulateWrite };
         // SAFETY: `start + len <= capacity`, the length of the mapping, so the pages are ours. The advice
         // faults them in and changes no byte, so it may run beside the writer and readers (rule 3).
         let advised = unsafe {
             let at = self.map.as_mut_ptr().add(start);
-            madvise(at.cast(), len, Advice::LinuxPopulateWrite)
+            madvise(at.cast(), len, advice)
         };
         match advised {
             Err(rustix::io::Errno::INVAL) => Ok(()),

@@ -5,11 +5,17 @@
 use std::sync::Arc;
 
 use backends::conformance::Fixture;
-use backends_mmap::MmapBackend;
+use backends_mmap::{MmapBackend, Writes};
 
-fn fixture() -> Fixture {
+fn fixture(writes: Writes) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
-    Fixture::new(move || Arc::new(MmapBackend::open(dir.path()).unwrap()))
+    Fixture::new(move || Arc::new(MmapBackend::open_for(dir.path(), writes).unwrap()))
 }
 
-backends::conformance::tests!(fixture());
+mod in_place {
+    backends::conformance::tests!(super::fixture(backends_mmap::Writes::InPlace));
+}
+
+mod copied {
+    backends::conformance::tests!(super::fixture(backends_mmap::Writes::Copied));
+}

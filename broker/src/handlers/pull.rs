@@ -130,8 +130,8 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
                     }
                 }
                 match serve(&broker, &group, pull) {
-                    Ok(Reply::Now(answer)) | Err(answer) => answer,
-                    Ok(Reply::Later(answer)) => answer.await,
+                    Ok(reply) => reply.settled().await,
+                    Err(refusal) => refusal,
                 }
             }))
         }

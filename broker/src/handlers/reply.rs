@@ -36,10 +36,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'
         Err(refusal) => Reply::Now(refusal),
     };
     Ok(Reply::later(async move {
-        let stored = match stored {
-            Reply::Now(answer) => answer,
-            Reply::Later(answer) => answer.await,
-        };
+        let stored = stored.settled().await;
         if stored.code != response::SUCCESS && !is_of_the_store(&stored) {
             return stored;
         }

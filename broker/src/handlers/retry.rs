@@ -132,7 +132,7 @@ pub(crate) fn misdirected(broker: &Arc<Broker>, peer: &Peer, request: &Request<'
     };
     match consume_failed(broker, None, request) {
         Ok(Reply::Now(answer)) => Ok(Reply::Now(doubt(answer))),
-        Ok(Reply::Later(answer)) => Ok(Reply::later(async move { doubt(answer.await) })),
+        Ok(reply) => Ok(Reply::later(async move { doubt(reply.settled().await) })),
         Err(refusal) => Err(doubt(refusal)),
     }
 }

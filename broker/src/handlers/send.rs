@@ -26,7 +26,7 @@ use mainspring::{
 use tokio::time::sleep_until;
 
 use crate::{
-    broker::{Broker, when_decided},
+    broker::{Broker, when_safe},
     clients::peer::Peer,
     handlers::{
         attributes, offsets,
@@ -153,8 +153,8 @@ pub(crate) fn handle(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'
                     Some(at) => sleep_until(at).await,
                     None => return refusal,
                 },
-                Ok(Reply::Now(answer)) | Err(answer) => return answer,
-                Ok(Reply::Later(answer)) => return answer.await,
+                Ok(reply) => return reply.settled().await,
+                Err(refusal) => return refusal,
             }
         }
     }))
@@ -453,7 +453,7 @@ fn answer<T: Unpin + std::marker::Send + 'static>(
     fields: impl FnOnce(&Broker, T) -> Response + std::marker::Send + 'static,
 ) -> Reply {
     let broker = Arc::clone(broker);
-    when_decided(pending, move |result: StoreResult<T>| match result {
+    when_safe(pending, move |result: StoreResult<T>| match result {
         Ok(stored) => {
             let mut response =
                 fields(&broker, stored).with("MSG_REGION", outgoing::REGION).with("TRACE_ON", "true");

@@ -1,7 +1,7 @@
 //! One connection: reads frames, runs handlers, writes answers as they come.
 //!
 //! One task does all three, so a request that is answered at once never changes threads, and all answers of one wake-up
-//! leave in one write. Requests that wait stay in a set beside.
+//! leave in one write. Answers that wait for the log stand in a queue beside, requests that wait for more in a set.
 //!
 //! Invariants:
 //!
@@ -12,7 +12,7 @@
 //! - a client that does not take its answers, or not finish a request, is closed at the second look, see `LOOK_EVERY`;
 //! - a one-way request is never answered;
 //! - what had come before the client went is served, whether or not its answers find anybody;
-//! - a request for which the store prepares space is tried again and holds back those behind it on its connection, so
+//! - a request for which the store prepares space, or has too much to flush, is tried again and holds back those behind it on its connection, so
 //!   that sends keep their order; nobody else waits for it;
 //! - whatever the bytes or the handler do, only this connection ends, or not even that.
 
@@ -40,8 +40,12 @@ use crate::{
     },
     handlers,
     latency::Meter,
-    memory::{Charge, Claim, FREE_BYTES, Waiting},
-    net::in_flight::{Asked, InFlight, kind, panicked},
+    memory::{Charge, FREE_BYTES},
+    net::{
+        held_back::{Claiming, Stalled},
+        in_flight::{Asked, InFlight, kind, panicked},
+        standing::Answers,
+    },
     patience::Patience,
     remoting::{
         Encoding, Frame, FrameError, Header, Outbox, Reply, Request, Response,
@@ -105,6 +109,7 @@ pub async fn serve<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         claim: Claiming::Not,
         outbox: Outbox::default(),
         in_flight: FuturesUnordered::new(),
+        standing: Answers::default(),
         charged: 0,
         held: broker.memory.charge(),
         encoding: Encoding::Json,
@@ -179,6 +184,7 @@ struct Connection {
     claim: Claiming,
     outbox: Outbox,
     in_flight: FuturesUnordered<InFlight>,
+    standing: Answers,
     charged: usize,
     held: Charge,
     encoding: Encoding,
@@ -199,22 +205,6 @@ struct Connection {
     last_look: Option<Look>,
 }
 
-/// Room for a long request that is still coming.
-enum Claiming {
-    Not,
-    Waits(Waiting),
-    Granted { _room: Claim },
-}
-
-impl Claiming {
-    /// Waits for the room; for ever where none was asked for.
-    async fn granted(&mut self) {
-        let Self::Waits(waiting) = self else { return std::future::pending().await };
-        let room = waiting.await;
-        *self = Self::Granted { _room: room };
-    }
-}
-
 /// What a client had to do when it was looked at.
 struct Look {
     at: Instant,
@@ -222,23 +212,6 @@ struct Look {
     half: Option<u64>,
     /// Take what was written up to here.
     unwritten: Option<u64>,
-}
-
-/// A request for which the store prepares space.
-struct Stalled {
-    frame: Frame,
-    patience: Patience,
-    at: Instant,
-}
-
-impl Stalled {
-    /// Waits until it is to be tried again; for ever where nothing is stalled.
-    async fn due(at: Option<Instant>) {
-        match at {
-            Some(at) => sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    }
 }
 
 impl Connection {
@@ -264,7 +237,7 @@ impl Connection {
                 if let Err(error) = self.take_frames() {
                     return End::Protocol(error);
                 }
-            } else if self.stalled.is_none() && self.in_flight.is_empty() && self.outbox.is_empty() {
+            } else if self.is_done() {
                 return End::Stopped;
             }
             match self.settle(writer) {
@@ -285,12 +258,17 @@ impl Connection {
                         return end;
                     }
                 }
+                answered = self.standing.next(),
+                    if !self.standing.is_empty() && self.outbox.len() < IN_FLIGHT_BYTES_MAX =>
+                {
+                    self.answered(answered);
+                }
                 Some(answered) = self.in_flight.next(),
                     if !self.in_flight.is_empty() && self.outbox.len() < IN_FLIGHT_BYTES_MAX =>
                 {
                     self.answered(answered);
                 }
-                () = Stalled::due(self.stalled.as_ref().map(|stalled| stalled.at)) => {
+                () = Stalled::due(self.stalled.as_mut()) => {
                     if let Err(error) = self.try_stalled() {
                         return End::Protocol(error);
                     }
@@ -333,6 +311,14 @@ impl Connection {
     fn catch_up(&mut self) {
         self.behind = false;
         self.broker.store.catch_up();
+    }
+
+    /// Whether nothing is left to be answered.
+    fn is_done(&self) -> bool {
+        self.stalled.is_none()
+            && self.in_flight.is_empty()
+            && self.standing.is_empty()
+            && self.outbox.is_empty()
     }
 
     fn load(&self) -> usize {
@@ -490,7 +476,8 @@ impl Connection {
             Patience::begin()
         });
         let next = patience.next_try();
-        self.stalled = next.map(|at| Stalled { frame: frame.clone(), patience, at });
+        let flush = self.broker.store.next_flush();
+        self.stalled = next.map(|at| Stalled { frame: frame.clone(), patience, at, flush });
         next.is_some()
     }
 
@@ -521,15 +508,24 @@ impl Connection {
                     self.outbox.push_response(frame.encoding, opaque, response);
                 }
             }
+            Reply::Standing(safe, answer) => {
+                let asked = self.charge(frame, (code, opaque, one_way));
+                self.standing.push(safe, asked, answer);
+            }
             Reply::Later(answer) => {
-                let charge = frame.len() + REQUEST_OVERHEAD;
-                self.charged += charge;
-                let (encoding, came, broker) = (frame.encoding, self.came, Arc::clone(&self.broker));
-                let asked = Asked { code, opaque, encoding, one_way, charge, came };
+                let asked = self.charge(frame, (code, opaque, one_way));
+                let broker = Arc::clone(&self.broker);
                 self.in_flight.push(InFlight { asked, broker, answer });
             }
         }
         Ok(())
+    }
+
+    /// What is kept of a request that is answered later, and counts until then.
+    fn charge(&mut self, frame: &Frame, (code, opaque, one_way): (i32, i32, bool)) -> Asked {
+        let charge = frame.len() + REQUEST_OVERHEAD;
+        self.charged += charge;
+        Asked { code, opaque, encoding: frame.encoding, one_way, charge, came: self.came }
     }
 
     /// Serves what had come when the client went, and answers nothing: its last commits are in there, and a client that
@@ -560,7 +556,10 @@ impl Connection {
                 self.outbox.push_response(asked.encoding, asked.opaque, response);
             }
             if self.outbox.len() < IN_FLIGHT_BYTES_MAX {
-                next = self.in_flight.next().now_or_never().flatten();
+                next = self.standing.next_now();
+                if next.is_none() && !self.in_flight.is_empty() {
+                    next = self.in_flight.next().now_or_never().flatten();
+                }
             }
         }
     }

@@ -2,9 +2,11 @@
 //! who watch.
 
 pub mod connection;
+mod held_back;
 pub mod http;
 mod in_flight;
 pub mod server;
+mod standing;
 
 use std::io;
 

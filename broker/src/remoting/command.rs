@@ -8,7 +8,7 @@ use super::{
     codes::response,
     header::{FieldError, Fields, Header},
 };
-use mainspring::{Error, ErrorKind, record::MessageId};
+use mainspring::{Error, ErrorKind, Pending, record::MessageId};
 
 /// One request of a client.
 #[derive(Debug, Clone)]
@@ -125,7 +125,8 @@ pub struct Response {
     pub fields: Vec<(&'static str, Value)>,
     /// Body.
     pub body: Body,
-    /// Nothing was done: space is being prepared, and the same request can be served in a moment.
+    /// Nothing was done: space is being prepared, or too much waits for its flush, and the same request can be served in
+    /// a moment.
     pub not_yet: bool,
     /// The request was held until there was something to say, or its time was over.
     pub held: bool,
@@ -179,7 +180,7 @@ impl From<Error> for Response {
             ErrorKind::NotFound => response::TOPIC_NOT_EXIST,
             _ => response::SYSTEM_ERROR,
         };
-        let not_yet = error.kind() == ErrorKind::Preparing;
+        let not_yet = matches!(error.kind(), ErrorKind::Busy | ErrorKind::Preparing);
         Self { not_yet, ..Self::refuse(code, error.to_string()) }
     }
 }
@@ -197,6 +198,8 @@ pub type Later = Pin<Box<dyn Future<Output = Response> + Send>>;
 pub enum Reply {
     /// The answer.
     Now(Response),
+    /// The answer, to be given once what it tells of is safe.
+    Standing(Pending<()>, Response),
     /// The answer comes later; other requests of the connection go on.
     Later(Later),
 }
@@ -206,12 +209,22 @@ impl Reply {
     pub fn later(answer: impl Future<Output = Response> + Send + 'static) -> Self {
         Self::Later(Box::pin(answer))
     }
+
+    /// Waits for the answer.
+    pub async fn settled(self) -> Response {
+        match self {
+            Self::Now(answer) => answer,
+            Self::Standing(safe, answer) => safe.await.map_or_else(Response::from, |()| answer),
+            Self::Later(answer) => answer.await,
+        }
+    }
 }
 
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Now(response) => f.debug_tuple("Now").field(response).finish(),
+            Self::Standing(safe, response) => f.debug_tuple("Standing").field(safe).field(response).finish(),
             Self::Later(_) => f.write_str("Later"),
         }
     }

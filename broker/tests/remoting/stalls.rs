@@ -1,4 +1,4 @@
-//! A send for which the store prepares space holds up what follows on its connection, and nobody else.
+//! A send for which the store prepares space, or must flush first, holds up what follows on its connection, and nobody else.
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
@@ -11,26 +11,44 @@ use crate::{
     support::{Client, Running, any_port, send_fields},
 };
 
-/// More of these than a segment takes.
+/// More of these than the store takes at once.
 const SENDS: u8 = 20;
 
+/// A store that takes little at once, and bytes of a body of which it takes some.
+struct Lack {
+    options: Options,
+    body_bytes: usize,
+}
+
+/// Not a whole segment of space is prepared.
+fn of_space() -> Lack {
+    Lack { options: small(), body_bytes: 8 << 10 }
+}
+
+/// Half a segment may be appended and not flushed.
+fn of_flushes() -> Lack {
+    let (segment_bytes, unflushed_bytes_max) = (1 << 20, 512 << 10);
+    let options = Options { segment_bytes, reserve_bytes: segment_bytes, unflushed_bytes_max, ..small() };
+    Lack { options, body_bytes: 40 << 10 }
+}
+
 /// A broker whose store does nothing until a test steps it.
-async fn unstepped() -> Running {
+async fn unstepped(options: Options) -> Running {
     let clock = Arc::new(ManualClock::new(1_700_000_000_000));
     let open = move |options| Store::open_on(Arc::new(MemoryBackend::new()), clock, options);
-    let options = Options { wait_for_space: false, ..small() };
+    let options = Options { wait_for_space: false, ..options };
     let running = Running::over(options, any_port(), any_port(), open).await;
     running.broker.store.put_topic(&TopicConfig::new("T", 1)).unwrap();
     running
 }
 
 /// Such a broker, and the first send of a connection that stalls.
-async fn stalled() -> (Running, Client) {
-    let running = unstepped().await;
+async fn stalled(lack: Lack) -> (Running, Client) {
+    let running = unstepped(lack.options).await;
     let mut sender = running.client().await;
     let fields = send_fields("T", "0", "WAIT\u{1}false\u{2}");
     for n in 0..SENDS {
-        sender.send(310, &fields, &vec![n; 8 << 10]).await;
+        sender.send(310, &fields, &vec![n; lack.body_bytes]).await;
     }
     let mut other = running.client().await;
     let until_it_stalls = async {
@@ -45,7 +63,16 @@ async fn stalled() -> (Running, Client) {
 /// There is one thread: whoever blocks it while the store prepares space keeps everybody from an answer.
 #[tokio::test]
 async fn others_are_served_meanwhile_and_order_is_kept() {
-    let (running, mut sender) = stalled().await;
+    others_are_served(of_space()).await;
+}
+
+#[tokio::test]
+async fn a_send_waits_for_the_flush_of_what_was_sent_before() {
+    others_are_served(of_flushes()).await;
+}
+
+async fn others_are_served(lack: Lack) {
+    let (running, mut sender) = stalled(lack).await;
     let mut other = running.client().await;
     for _ in 0..100 {
         assert_eq!(other.ask(30, &[("topic", "T"), ("queueId", "0")], b"").await.code, 0);
@@ -65,7 +92,16 @@ async fn others_are_served_meanwhile_and_order_is_kept() {
 
 #[tokio::test]
 async fn a_send_that_gets_no_space_for_long_is_refused_as_busy() {
-    let (running, mut sender) = stalled().await;
+    is_refused_as_busy(of_space()).await;
+}
+
+#[tokio::test]
+async fn a_send_that_waits_for_flushes_for_long_is_refused_as_busy() {
+    is_refused_as_busy(of_flushes()).await;
+}
+
+async fn is_refused_as_busy(lack: Lack) {
+    let (running, mut sender) = stalled(lack).await;
     tokio::time::pause();
     let mut kept = 0;
     for _ in 0..SENDS {
@@ -82,7 +118,7 @@ async fn a_send_that_gets_no_space_for_long_is_refused_as_busy() {
 
 #[tokio::test]
 async fn a_reset_that_fails_leaves_consumers_alone() {
-    let running = unstepped().await;
+    let running = unstepped(small()).await;
     let (broker, mut client) = (&running.broker, running.client().await);
     broker.store.put_group(&GroupConfig { retry_queues: 0, ..GroupConfig::new("G") }).unwrap();
     assert_eq!(client.heartbeat("c", "G", "T", "*").await.code, 0);

@@ -5,7 +5,7 @@
 mod records;
 pub mod scan;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use backends::{StreamControl, StreamReader};
@@ -25,6 +25,7 @@ pub struct Cursors {
     flushed: AtomicU64,
     committed: AtomicU64,
     applied: AtomicU64,
+    stopped: AtomicBool,
 }
 
 macro_rules! cursor {
@@ -52,6 +53,15 @@ impl Cursors {
         cursors.set_committed(end);
         cursors.set_applied(end);
         cursors
+    }
+
+    /// Whether none of them will move any more.
+    pub(crate) fn are_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
     }
 
     cursor!(tail, set_tail, "First unwritten position.");

@@ -194,6 +194,7 @@ impl Appender {
     /// Refuses every append from now on. The first reason stays.
     pub(crate) fn stop(&mut self, kind: ErrorKind, why: impl Into<String>) {
         self.stopped.get_or_insert((kind, why.into()));
+        self.cursors.stop();
     }
 
     /// Why appends are refused, if they are.

@@ -33,6 +33,9 @@ impl Core {
         if cursor >= end {
             return Ok(true);
         }
+        if !self.cursors.are_stopped() {
+            return Ok(false);
+        }
         match self.appender.lock().stopped() {
             Some(error) => Err(error),
             None => Ok(false),
@@ -108,7 +111,7 @@ impl Core {
         if self.waiters.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let stopped = self.appender.lock().is_stopped();
+        let stopped = self.cursors.are_stopped();
         let mut ready = Vec::new();
         let mut wakers = self.waiters.wakers.lock();
         wakers.retain(|(wait, end, waker)| {
