@@ -93,6 +93,9 @@ WORKS_4 = [
 # Commands and options that only 5.x has.
 WORKS_5 = [
     ("queryMsgById -n {ns} -t {topic} -i {offset_id}", [r"Queue ID: +{queue}", r"Queue Offset: +{offset}", r"Keys: +\[key0\]", r"UNIQ_KEY={unique_id}"]),
+    ("!hold {group}Held {topic}", [r""]),
+    ("consumerProgress -n {ns} -g {group}Held",
+     [r"{topic} +broker-a +0 +(\d+) +0 +\1 +\1 ", r"Diff Total: ([1-9]\d+)\n.*Inflight Total: \1\b"]),
     ("deleteExpiredCommitLog -n {ns} -b {broker}", [r"success"]),
     ("setConsumeMode -n {ns} -b {broker} -t {topic} -g {group} -m PULL -q 0", [r"set consume mode to {broker} success"]),
     ("updateTopicList -n {ns} -b {broker} -f {files}/topics", [r"submit batch of topic config to {broker} success"]),

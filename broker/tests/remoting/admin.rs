@@ -235,6 +235,36 @@ async fn settings_of_any_namespace_are_kept() {
 }
 
 #[tokio::test]
+async fn what_members_hold_is_under_way() {
+    let running = Running::start().await;
+    let mut client = running.client().await;
+    scene(&mut client).await;
+    let mut pulled = async |changes: &[(&str, &str)]| {
+        for (from, found) in changes {
+            let mut fields = pull_fields("T", from, "0", "*");
+            fields.retain(|(name, _)| *name != "maxMsgNums");
+            fields.push(("maxMsgNums", "1"));
+            assert_eq!(client.ask(11, &fields, b"").await.code.to_string(), *found);
+        }
+        let stats = client.ask(208, &[("consumerGroup", "G")], b"").await.text();
+        let (_, pulled) = stats.split_once(r#""pullOffset":"#).unwrap();
+        pulled.split_once('}').unwrap().0.parse::<u64>().unwrap()
+    };
+    assert_eq!(pulled(&[]).await, 2);
+    assert_eq!(pulled(&[("2", "0"), ("3", "0")]).await, 4);
+    // The member began again at its progress, as whoever takes a queue over does.
+    assert_eq!(pulled(&[("2", "0")]).await, 3);
+    assert_eq!(pulled(&[("0", "0")]).await, 2, "nothing is under way below the progress");
+    assert_eq!(pulled(&[("2", "0"), ("3", "0")]).await, 4);
+
+    let reset = [("topic", "T"), ("group", "G"), ("timestamp", "0"), ("isForce", "true")];
+    assert_eq!(client.ask(222, &reset, b"").await.code, 0);
+    let stats = client.ask(208, &[("consumerGroup", "G")], b"").await.text();
+    assert!(stats.contains(r#""pullOffset":0"#), "{stats}");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn traces_have_a_topic_before_the_first() {
     let running = Running::start().await;
     let mut client = running.client().await;
