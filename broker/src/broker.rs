@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use mainspring::{PERM_READ, PERM_WRITE, Pending, Store, TopicConfig, Wait};
+use mainspring::{Attributes, PERM_READ, PERM_WRITE, Pending, Store, TopicConfig, Wait};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -166,12 +166,13 @@ impl Broker {
         })
     }
 
-    /// A topic's settings. The topic of replies exists without being stored, since clients ask for its route before
-    /// they send the first; so does the default topic while topics are created by sends.
+    /// A topic's settings. The topics of replies and of message traces exist without being stored, since clients ask for
+    /// their routes before they send the first; so does the default topic while topics are created by sends.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<Arc<TopicConfig>> {
         let found = self.store.topic(name);
-        if found.is_none() && name.strip_suffix(names::REPLY_SUFFIX) == Some(&self.settings.cluster_name) {
+        let replies = || name.strip_suffix(names::REPLY_SUFFIX) == Some(&self.settings.cluster_name);
+        if found.is_none() && (name == names::TRACE_TOPIC || replies()) {
             return Some(Arc::new(TopicConfig::new(name, 1)));
         }
         if found.is_none() && name == names::DEFAULT_TOPIC && self.settings.auto_create_topics {
@@ -195,6 +196,28 @@ impl Broker {
         let (store, new) = (self.store.clone(), Arc::clone(&config));
         blocking(move || store.put_topic(&new)).await?;
         Ok(config)
+    }
+
+    /// Changes the attributes of a topic, which is `new` where it does not exist; one such change at a time. Nothing is
+    /// stored where `change` leaves them as they are.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of `change`, or the one to send where the store cannot keep them.
+    pub async fn change_attributes(
+        &self,
+        new: TopicConfig,
+        change: impl FnOnce(&mut Attributes) -> Result<(), Response>,
+    ) -> Result<(), Response> {
+        let _one_at_a_time = self.creating.lock().await;
+        let mut config = self.store.topic(&new.name).map_or(new, |found| TopicConfig::clone(&found));
+        let before = config.attributes.clone();
+        change(&mut config.attributes)?;
+        if config.attributes == before {
+            return Ok(());
+        }
+        let store = self.store.clone();
+        blocking(move || store.put_topic(&config)).await
     }
 }
 

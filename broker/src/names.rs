@@ -17,11 +17,13 @@ pub const REPLY_SUFFIX: &str = "_REPLY_TOPIC";
 pub const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
 /// Topic that clients with message traces write to.
 pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
+/// Topic that nobody writes to: its attributes are the key-value settings of the name service.
+pub(crate) const SETTINGS_TOPIC: &str = "rmq_sys_kv_config";
 /// Longest name of a group: its retry topic still has a name that every client reads.
 const GROUP_BYTES_MAX: usize = TOPIC_BYTES_MAX - RETRY_PREFIX.len();
 
 /// Topics that only the broker writes to.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 8] = [
     "SCHEDULE_TOPIC_XXXX",
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
@@ -29,6 +31,7 @@ const RESERVED: [&str; 7] = [
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
     "rmq_sys_wheel_timer",
+    SETTINGS_TOPIC,
 ];
 
 /// Whether clients may not send to a topic of this name.

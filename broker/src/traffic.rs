@@ -8,9 +8,12 @@
 pub mod flow;
 pub mod table;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -49,6 +52,29 @@ impl Kind {
     }
 }
 
+/// How far the answers to a group's pulls have gone, by queue: what lies between there and the group's progress is under
+/// way.
+#[derive(Debug, Default)]
+pub struct Pulled(Mutex<HashMap<u32, u64>>);
+
+impl Pulled {
+    /// An answer went to this offset, exclusive.
+    pub fn note(&self, queue: u32, next: u64) {
+        self.0.lock().insert(queue, next);
+    }
+
+    /// Where the last answer went, if there was one.
+    #[must_use]
+    pub fn get(&self, queue: u32) -> Option<u64> {
+        self.0.lock().get(&queue).copied()
+    }
+
+    /// Nothing is under way any more, since the group's progress was set.
+    pub fn forget(&self) {
+        self.0.lock().clear();
+    }
+}
+
 /// What a group does with a topic.
 #[derive(Debug, Default)]
 pub struct Consumption {
@@ -58,6 +84,8 @@ pub struct Consumption {
     pub failed: Flow,
     /// Messages that went to the group's dead-letter topic.
     pub dead: Flow,
+    /// How far its pulls have gone.
+    pub pulled: Pulled,
 }
 
 /// Bodies that came in, by size.
@@ -95,6 +123,8 @@ pub struct Traffic {
     pub topics: Table<Flow>,
     /// By group and topic.
     pub groups: Table<Consumption>,
+    /// Answers to consumers that hold no message, as requests.
+    pub misses: Flow,
     now_ms: AtomicI64,
     sampled_ms: AtomicI64,
     sizes: [AtomicU64; SIZES.len() + 1],
@@ -136,6 +166,11 @@ impl Traffic {
         }
     }
 
+    /// Counts an answer to a consumer that holds no message.
+    pub fn missed(&self) {
+        self.misses.add(0, 0, self.now_ms());
+    }
+
     /// Counts a message of this body length whose consumption failed.
     pub fn failed(&self, group: &str, topic: &str, is_dead: bool, body: usize) {
         let entry = self.groups.get(group, topic);
@@ -159,6 +194,7 @@ impl Traffic {
         self.groups.each(|_, _, entry| {
             [&entry.out, &entry.failed, &entry.dead].iter().for_each(|flow| flow.sample(now_ms));
         });
+        self.misses.sample(now_ms);
         let (put, get) = (self.put(), self.get());
         let mut sums = self.sums.lock();
         sums.put.sample(now_ms, put);
@@ -270,6 +306,12 @@ mod tests {
         let group = traffic.groups.get("G", "T");
         traffic.handed_out(&group, 3, 600);
         traffic.handed_out(&group, 0, 0);
+        group.pulled.note(1, 9);
+        assert_eq!((group.pulled.get(1), group.pulled.get(2)), (Some(9), None));
+        group.pulled.note(1, 3);
+        assert_eq!(group.pulled.get(1), Some(3));
+        group.pulled.forget();
+        assert_eq!(group.pulled.get(1), None);
         traffic.failed("G", "T", false, 5);
         traffic.failed("G", "T", true, 6);
         let bytes = 1024 + 1025 + (5 << 20);
@@ -286,6 +328,7 @@ mod tests {
         let traffic = Traffic::begin(NOW);
         traffic.sent("T", Kind::Normal, [10].into_iter());
         traffic.sent("U", Kind::Normal, [10].into_iter());
+        traffic.missed();
         traffic.handed_out(&traffic.groups.get("G", "T"), 1, 9);
         traffic.retain(|topic| topic == "U", |_| true);
         assert!(traffic.topics.find("T", "normal").is_none() && traffic.groups.find("G", "T").is_none());
@@ -294,6 +337,7 @@ mod tests {
         traffic.tick(NOW + SAMPLE_MS);
         assert_eq!(traffic.put_over(Window::Minute).passed.messages, 2);
         assert_eq!(traffic.topic_put_over("U", Window::Minute).passed.messages, 1);
+        assert_eq!(traffic.misses.over(Window::Minute).passed.requests, 1);
         traffic.tick(NOW + DAY_MS);
         traffic.sent("U", Kind::Normal, [10].into_iter());
         assert_eq!((traffic.days().today.0.messages, traffic.days().yesterday.0.messages), (2, 0));

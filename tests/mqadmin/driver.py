@@ -34,7 +34,8 @@ class Scene:
         self.broker = broker.Broker(os.path.join(directory, "broker"))
         self.online = tool.Tool(version, classpath, os.path.join(directory, "online"))
         self.admin = tool.Tool(version, classpath, os.path.join(directory, "admin"))
-        self.values = {"topic": "Orders", "group": "Billing", "producers": "Shop", "files": self.files}
+        self.values = {"topic": "Orders", "group": "Billing", "producers": "Shop", "files": self.files,
+                       "long": "x" * 20_000}
         self.passed = self.failed = 0
         self.ran = set()
 
@@ -84,7 +85,8 @@ class Scene:
         words = self.fill(line).split()
         self.ran.add(words[0])
         start = time.monotonic()
-        missing, printed = self.expect(words, [self.pattern(pattern) for pattern in patterns])
+        patterns = [self.pattern(pattern) for pattern in patterns]
+        missing, printed = self.expect(words, patterns)
         if words[0].startswith("!") and not missing:
             self.values.update(re.search(patterns[0], printed).groupdict())
         name = f"mqadmin-{self.version}/{words[0]}"

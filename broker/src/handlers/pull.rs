@@ -337,8 +337,13 @@ fn answer(broker: &Broker, pull: &Pull, result: ReadResult) -> Response {
         ReadStatus::NoQueue if from == 0 => (response::PULL_NOT_FOUND, "NO_MESSAGE_IN_QUEUE", 0),
         ReadStatus::NoQueue => (response::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE", 0),
     };
+    if matches!(result.status, ReadStatus::Found | ReadStatus::NoMatch) {
+        pull.counted.pulled.note(pull.wanted.queue, next);
+    }
     let mut response = Response { code, remark: Some(remark.into()), ..Response::ok() };
-    if !result.records.is_empty() {
+    if result.records.is_empty() {
+        broker.traffic.missed();
+    } else {
         let bytes = result.records.len_bytes();
         broker.traffic.handed_out(&pull.counted, result.records.len(), bytes);
         response.body = Body::Slices(result.records.slices().collect());

@@ -139,6 +139,9 @@ async fn carry_out(broker: &Broker, plan: &Plan, members: &[Contact]) -> Result<
         }
         return Err(error.into());
     }
+    if let Some(counted) = broker.traffic.groups.find(group, topic) {
+        counted.pulled.forget();
+    }
     for member in members {
         tell(broker, plan, member);
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use mainspring::GroupConfig;
 
-use crate::support::{Answer, Client, Running};
+use crate::support::{Answer, Client, Running, pull_fields};
 
 fn parsed(answer: &Answer) -> Value {
     assert_eq!(answer.code, 0, "{:?}", answer.remark);
@@ -192,7 +192,87 @@ async fn topics_are_listed_deleted_and_kept_from_producers() {
     assert!(names.ask(105, &[("topic", "A")], b"").await.text().contains(r#""orderTopicConf":"broker-a:2""#));
     assert_eq!(names.ask(102, &order[..2], b"").await.code, 0);
     assert_eq!(names.ask(219, &order[..1], b"").await.code, 22);
-    assert_eq!(names.ask(100, &[("namespace", "N"), ("key", "k"), ("value", "v")], b"").await.code, 22);
+    running.stop().await;
+}
+
+fn setting<'a>(namespace: &'a str, key: &'a str, value: &'a str) -> [(&'a str, &'a str); 3] {
+    [("namespace", namespace), ("key", key), ("value", value)]
+}
+
+#[tokio::test]
+async fn settings_of_any_namespace_are_kept() {
+    let running = Running::start().await;
+    let mut names = running.names().await;
+    assert_eq!(names.ask(219, &setting("N", "", "")[..1], b"").await.code, 22);
+    for (namespace, key, value) in [("N", "k", "v"), ("N", "other", "ü=,"), ("M", "k", "w"), ("N", "k", "v2")]
+    {
+        assert_eq!(names.ask(100, &setting(namespace, key, value), b"").await.code, 0);
+    }
+    assert_eq!(names.ask(101, &setting("N", "k", "")[..2], b"").await.fields["value"], "v2");
+    assert_eq!(names.ask(101, &setting("M", "other", "")[..2], b"").await.code, 22);
+    let all = names.ask(219, &setting("N", "", "")[..1], b"").await;
+    assert_eq!(parsed(&all), json!({"table": {"k": "v2", "other": "ü=,"}}));
+    assert_eq!(names.ask(102, &setting("N", "k", "")[..2], b"").await.code, 0);
+    assert_eq!(names.ask(102, &setting("N", "k", "")[..2], b"").await.code, 0);
+    assert_eq!(names.ask(101, &setting("N", "k", "")[..2], b"").await.code, 22);
+
+    // They have a bound, and what does not fit changes nothing; names that could be taken for others are refused.
+    let long = "x".repeat(16 << 10);
+    let refused = names.ask(100, &setting("N", "long", &long), b"").await;
+    assert_eq!(refused.code, 29);
+    assert!(refused.remark.unwrap().contains("16384 are kept"));
+    assert_eq!(names.ask(101, &setting("N", "long", "")[..2], b"").await.code, 22);
+    assert_eq!(names.ask(100, &setting("N\tk", "x", "v"), b"").await.code, 29);
+    assert_eq!(names.ask(100, &setting("N", "", "v"), b"").await.code, 1);
+
+    // The topic that keeps them is nobody's.
+    let mut client = running.client().await;
+    assert_eq!(client.put("rmq_sys_kv_config", "0", "", b"x").await.code, 16);
+    assert_eq!(client.ask(11, &pull_fields("rmq_sys_kv_config", "0", "0", "*"), b"").await.code, 16);
+    assert_eq!(client.ask(215, &[("topic", "rmq_sys_kv_config")], b"").await.code, 1);
+    assert_eq!(names.ask(101, &setting("M", "k", "")[..2], b"").await.fields["value"], "w");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_members_hold_is_under_way() {
+    let running = Running::start().await;
+    let mut client = running.client().await;
+    scene(&mut client).await;
+    let mut pulled = async |changes: &[(&str, &str)]| {
+        for (from, found) in changes {
+            let mut fields = pull_fields("T", from, "0", "*");
+            fields.retain(|(name, _)| *name != "maxMsgNums");
+            fields.push(("maxMsgNums", "1"));
+            assert_eq!(client.ask(11, &fields, b"").await.code.to_string(), *found);
+        }
+        let stats = client.ask(208, &[("consumerGroup", "G")], b"").await.text();
+        let (_, pulled) = stats.split_once(r#""pullOffset":"#).unwrap();
+        pulled.split_once('}').unwrap().0.parse::<u64>().unwrap()
+    };
+    assert_eq!(pulled(&[]).await, 2);
+    assert_eq!(pulled(&[("2", "0"), ("3", "0")]).await, 4);
+    // The member began again at its progress, as whoever takes a queue over does.
+    assert_eq!(pulled(&[("2", "0")]).await, 3);
+    assert_eq!(pulled(&[("0", "0")]).await, 2, "nothing is under way below the progress");
+    assert_eq!(pulled(&[("2", "0"), ("3", "0")]).await, 4);
+
+    let reset = [("topic", "T"), ("group", "G"), ("timestamp", "0"), ("isForce", "true")];
+    assert_eq!(client.ask(222, &reset, b"").await.code, 0);
+    let stats = client.ask(208, &[("consumerGroup", "G")], b"").await.text();
+    assert!(stats.contains(r#""pullOffset":0"#), "{stats}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn traces_have_a_topic_before_the_first() {
+    let running = Running::start().await;
+    let mut client = running.client().await;
+    let trace = [("topic", "RMQ_SYS_TRACE_TOPIC")];
+    assert!(client.ask(105, &trace, b"").await.text().contains(r#""writeQueueNums":1"#));
+    assert!(!client.ask(206, &[], b"").await.text().contains("TRACE"));
+    assert_eq!(client.put("RMQ_SYS_TRACE_TOPIC", "0", "", b"x").await.code, 0);
+    assert!(client.ask(206, &[], b"").await.text().contains("RMQ_SYS_TRACE_TOPIC"));
     running.stop().await;
 }
 

@@ -24,7 +24,7 @@ struct GroupBody {
     group_name: String,
     consume_enable: bool,
     consume_broadcast_enable: bool,
-    retry_queue_nums: u32,
+    retry_queue_nums: i64,
     retry_max_times: i32,
     consume_message_orderly: bool,
     notify_consumer_ids_changed_enable: bool,
@@ -64,9 +64,13 @@ impl GroupBody {
             return Err(reply::invalid(format!("{:?} cannot be a group's name", names::shown(&name))));
         }
         let refuse = |what: &str| Err(reply::invalid(format!("the group {name}: {what}")));
-        if self.retry_queue_nums > QUEUES_MAX {
-            return refuse("retryQueueNums is too large");
-        }
+        let retry_queues = u32::try_from(self.retry_queue_nums).ok().filter(|queues| *queues <= QUEUES_MAX);
+        let Some(retry_queues) = retry_queues else {
+            return refuse(&format!(
+                "retryQueueNums is {}, and can be 0 to {QUEUES_MAX}",
+                self.retry_queue_nums
+            ));
+        };
         if self.consume_message_orderly {
             return refuse("consumeMessageOrderly is about pop consumers, which are not served yet");
         }
@@ -83,7 +87,7 @@ impl GroupBody {
         Ok(GroupConfig {
             consume: self.consume_enable,
             broadcast: self.consume_broadcast_enable,
-            retry_queues: self.retry_queue_nums,
+            retry_queues,
             attempts_max: self.retry_max_times,
             ..GroupConfig::new(name)
         })

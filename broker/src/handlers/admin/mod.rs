@@ -14,6 +14,7 @@ mod refusals;
 mod registry;
 mod reply;
 mod runtime;
+mod settings;
 mod statistics;
 mod topics;
 
@@ -64,10 +65,10 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
 /// Serves an administrator's request to the name service.
 pub(crate) fn names(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     match request.header.code {
-        codes::PUT_KV_CONFIG => order::put(broker, request),
-        codes::GET_KV_CONFIG => order::get(broker, request),
-        codes::DELETE_KV_CONFIG => order::delete(broker, request),
-        codes::GET_KVLIST_BY_NAMESPACE => order::list(broker, request),
+        codes::PUT_KV_CONFIG => settings::put(broker, request),
+        codes::GET_KV_CONFIG => settings::get(broker, request),
+        codes::DELETE_KV_CONFIG => settings::delete(broker, request),
+        codes::GET_KVLIST_BY_NAMESPACE => settings::list(broker, request),
         codes::WIPE_WRITE_PERM_OF_BROKER => registry::close_to_producers(broker, request, true),
         codes::ADD_WRITE_PERM_OF_BROKER => registry::close_to_producers(broker, request, false),
         codes::DELETE_TOPIC_IN_NAMESRV => registry::forget_topic(request),

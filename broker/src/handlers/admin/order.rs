@@ -1,12 +1,7 @@
-//! Key-value settings of the name service: 100, 101, 102, 219.
-//!
-//! RocketMQ keeps any texts there, and uses one namespace: the topics whose messages are in one global order, with the
-//! queues of each broker. Here that is a setting of the topic, stored with it, so this namespace is a view of it, and
-//! there are no others.
+//! The namespace of the name service's key-value settings that clients look at: the topics whose messages are in one
+//! global order, with the queues of each broker. It is a view of the topics' settings.
 
 use std::sync::Arc;
-
-use serde_json::{Map, Value, json};
 
 use mainspring::TopicConfig;
 
@@ -14,33 +9,14 @@ use super::reply;
 use crate::{
     broker::{Broker, blocking},
     handlers::{namesrv, topics},
-    names,
-    remoting::{Handled, Reply, Request, Response, codes::response},
+    remoting::{Handled, Reply, Response},
 };
 
 /// The namespace of topics in global order.
-const NAMESPACE: &str = "ORDER_TOPIC_CONFIG";
+pub(super) const NAMESPACE: &str = "ORDER_TOPIC_CONFIG";
 
-/// The topic that a request is about.
-fn key<'a>(request: &'a Request<'_>) -> Result<&'a str, Response> {
-    let namespace = request.fields().required("namespace")?;
-    if namespace == NAMESPACE {
-        return Ok(request.fields().required("key")?);
-    }
-    let text =
-        format!("no settings are kept in the namespace {}, only in {NAMESPACE}", names::shown(namespace));
-    Err(Response::refuse(response::QUERY_NOT_FOUND, text))
-}
-
-fn not_ordered(topic: &str) -> Response {
-    let text = format!("the topic {} has no global order", names::shown(topic));
-    Response::refuse(response::QUERY_NOT_FOUND, text)
-}
-
-/// Code 100: a topic gets a global order. The value says `broker:queues`, which must be what the topic has.
-pub(super) fn put(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
-    let topic = key(request)?;
-    let value = request.fields().required("value")?;
+/// A topic gets a global order. The value says `broker:queues`, which must be what the topic has.
+pub(super) fn put(broker: &Arc<Broker>, topic: &str, value: &str) -> Handled {
     let config = broker.store.topic(topic).ok_or_else(|| topics::missing(topic))?;
     let wanted = namesrv::order_of(broker, &TopicConfig { order: true, ..(*config).clone() });
     if wanted.as_deref() != Some(value) {
@@ -50,9 +26,8 @@ pub(super) fn put(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     set(broker, &config, true)
 }
 
-/// Code 102: a topic's global order ends.
-pub(super) fn delete(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
-    let topic = key(request)?;
+/// A topic's global order ends.
+pub(super) fn delete(broker: &Arc<Broker>, topic: &str) -> Handled {
     match broker.store.topic(topic) {
         Some(config) => set(broker, &config, false),
         None => Ok(Response::ok().into()),
@@ -70,26 +45,13 @@ fn set(broker: &Broker, config: &TopicConfig, order: bool) -> Handled {
     }))
 }
 
-/// Code 101: the queues of a topic in global order.
-pub(super) fn get(broker: &Broker, request: &Request<'_>) -> Handled {
-    let topic = key(request)?;
-    let config = broker.store.topic(topic);
-    let order = config.and_then(|config| namesrv::order_of(broker, &config));
-    Ok(Response::ok().with("value", order.ok_or_else(|| not_ordered(topic))?).into())
+/// The queues of a topic in global order.
+pub(super) fn get(broker: &Broker, topic: &str) -> Option<String> {
+    namesrv::order_of(broker, &*broker.store.topic(topic)?)
 }
 
-/// Code 219: all topics in global order.
-pub(super) fn list(broker: &Broker, request: &Request<'_>) -> Handled {
-    let namespace = request.fields().required("namespace")?;
-    let all = if namespace == NAMESPACE { broker.store.topics() } else { Vec::new() };
-    let ordered = all.into_iter().filter_map(|config| {
-        let order = namesrv::order_of(broker, &config)?;
-        Some((config.name, Value::String(order)))
-    });
-    let table: Map<String, Value> = ordered.collect();
-    if table.is_empty() {
-        let text = format!("nothing is kept in the namespace {}", names::shown(namespace));
-        return Err(Response::refuse(response::QUERY_NOT_FOUND, text));
-    }
-    Ok(reply::body(&json!({ "table": table })).into())
+/// All topics in global order, each with its queues.
+pub(super) fn list(broker: &Broker) -> Vec<(String, String)> {
+    let topics = broker.store.topics().into_iter();
+    topics.filter_map(|config| Some((config.name.clone(), namesrv::order_of(broker, &config)?))).collect()
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     broker::Broker,
+    clients::heartbeat::MessageModel,
     handlers::offsets,
     remoting::{Handled, Request, Response, outbox::put_json_text},
     traffic::Window,
@@ -30,13 +31,18 @@ impl Lag {
     fn of_topic(broker: &Broker, group: &str, topic: &str) -> mainspring::Result<Self> {
         let mut lag = Self::default();
         let Some(config) = broker.topic(topic) else { return Ok(lag) };
-        if let Some(counted) = broker.traffic.groups.find(group, topic) {
+        let counted = broker.traffic.groups.find(group, topic);
+        if let Some(counted) = &counted {
             let rate = counted.out.over(Window::Now);
             lag.tps = rate.per_second(rate.passed.messages);
         }
+        // What members hold is known only while they commit here: not where nobody is online, nor in a broadcast.
+        let holds = broker.clients.model(group) == Some(MessageModel::Clustering);
+        let holder = counted.filter(|_| holds);
         for queue in 0..config.read_queues {
             let range = broker.store.queue_range(topic, queue).unwrap_or_default();
             let reached = broker.store.committed_offset(group, topic, queue).unwrap_or(range.start);
+            let pulled = holder.as_ref().and_then(|counted| counted.pulled.get(queue)).unwrap_or(reached);
             let consumed = consumed_ms(&broker.store, topic, queue, reached)?;
             lag.messages += range.end.saturating_sub(reached);
             lag.entries.push(OfQueue {
@@ -46,7 +52,7 @@ impl Lag {
                     "brokerOffset": range.end,
                     "consumerOffset": reached,
                     "lastTimestamp": consumed.unwrap_or(0),
-                    "pullOffset": reached,
+                    "pullOffset": pulled.clamp(reached, range.end.max(reached)),
                 }),
             });
         }

@@ -74,14 +74,15 @@ impl Table {
             windows.map(|window| format!("{:.2}", rate(window))).join(" ")
         };
         let per_second = |rate: Rate| rate.per_second(rate.passed.messages);
-        let found = |window| {
-            let rate = traffic.get_over(window);
-            rate.per_second(rate.passed.requests)
-        };
+        let answers = |rate: Rate| rate.per_second(rate.passed.requests);
+        let found = |window| answers(traffic.get_over(window));
+        let missed = |window| answers(traffic.misses.over(window));
         self.put("putTps", three(&|window| per_second(traffic.put_over(window))));
         self.put("getTransferredTps", three(&|window| per_second(traffic.get_over(window))));
         self.put("getTransferedTps", three(&|window| per_second(traffic.get_over(window))));
         self.put("getFoundTps", three(&found));
+        self.put("getMissTps", three(&missed));
+        self.put("getTotalTps", three(&|window| found(window) + missed(window)));
         let (put, get, days) = (traffic.put(), traffic.get(), traffic.days());
         self.put("msgPutTotalTodayNow", put.messages);
         self.put("msgPutTotalTodayMorning", days.today.0.messages);

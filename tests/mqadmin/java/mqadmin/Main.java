@@ -6,13 +6,18 @@ import java.lang.reflect.Field;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.function.Supplier;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
+import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 import org.apache.rocketmq.tools.command.MQAdminStartup;
 import org.apache.rocketmq.tools.command.SubCommand;
 
@@ -37,7 +42,12 @@ public final class Main {
                     case "!list" -> list();
                     case "!produce" -> produce(words[1], words[2], Integer.parseInt(words[3]), false);
                     case "!trace" -> produce(words[1], words[2], 1, true);
-                    case "!consume" -> consume(words[1], words[2]);
+                    case "!consume" -> consume(words[1], words[2], false, () -> ConsumeConcurrentlyStatus.CONSUME_SUCCESS);
+                    case "!consumeTraced" ->
+                        consume(words[1], words[2], true, () -> ConsumeConcurrentlyStatus.CONSUME_SUCCESS);
+                    case "!fail" -> consume(words[1], words[2], false, () -> ConsumeConcurrentlyStatus.RECONSUME_LATER);
+                    case "!hold" -> consume(words[1], words[2], false, Main::forever);
+                    case "!kv" -> kv(words[1], words[2]);
                     default -> MQAdminStartup.main0(words, null);
                 }
             } catch (Throwable failure) {
@@ -77,14 +87,39 @@ public final class Main {
         producer.getDefaultMQProducerImpl().getMqClientFactory().sendHeartbeatToAllBrokerWithLock();
     }
 
-    private static void consume(String group, String topic) throws Exception {
-        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
+    private static void consume(
+        String group, String topic, boolean traced, Supplier<ConsumeConcurrentlyStatus> outcome) throws Exception {
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(
+            group, null, new AllocateMessageQueueAveragely(), traced, null);
         consumer.setInstanceName(group);
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.subscribe(topic, "*");
-        consumer.registerMessageListener(
-            (MessageListenerConcurrently) (messages, context) -> ConsumeConcurrentlyStatus.CONSUME_SUCCESS);
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> outcome.get());
         consumer.start();
         ONLINE.add(consumer);
+    }
+
+    private static ConsumeConcurrentlyStatus forever() {
+        try {
+            new CountDownLatch(1).await();
+        } catch (InterruptedException end) {
+            Thread.currentThread().interrupt();
+        }
+        return ConsumeConcurrentlyStatus.RECONSUME_LATER;
+    }
+
+    /** What the name service keeps: mqadmin can set that, and not show it. */
+    private static void kv(String namespace, String key) throws Exception {
+        DefaultMQAdminExt admin = new DefaultMQAdminExt();
+        admin.setInstanceName(namespace + key + System.nanoTime());
+        admin.start();
+        try {
+            System.out.println("value " + admin.getKVConfig(namespace, key));
+            System.out.println("all " + admin.getKVListByNamespace(namespace).getTable());
+        } catch (MQClientException none) {
+            System.out.println("none, code " + none.getResponseCode());
+        } finally {
+            admin.shutdown();
+        }
     }
 }
