@@ -11,6 +11,11 @@ use mainspring_broker::{
     clients::holds::Holds,
 };
 
+/// The C library keeps a pool of memory for every thread, and none of them shrinks (ADR 15).
+#[cfg(not(test))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 pub(crate) fn main() -> ExitCode {
     cli::main(std::env::args_os(), open)
 }
