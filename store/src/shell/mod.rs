@@ -9,14 +9,15 @@ mod signal;
 /// What a signal is made of; a model of it is made of something else.
 mod sync {
     pub(super) use parking_lot::{Condvar, Mutex};
-    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+    pub(super) use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 }
 mod threads;
 mod waiting;
+mod wakes;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ use crate::views::{Effects, Views};
 use signal::Signal;
 use threads::Helpers;
 use waiting::Waiters;
+use wakes::Wakes;
 
 /// How long an append waits for space that is being prepared.
 const SPACE_WAIT: Duration = Duration::from_secs(5);
@@ -62,7 +64,7 @@ pub(crate) struct Core {
     waiters: Waiters,
     engine: Signal,
     flusher: Signal,
-    planned_ms: AtomicI64,
+    wakes: Wakes,
     /// Somebody found another thread stepping, which may have looked at the cursors before they moved.
     missed: AtomicBool,
     stop: AtomicBool,
@@ -113,7 +115,7 @@ impl Core {
             waiters: Waiters::default(),
             engine: Signal::default(),
             flusher: Signal::default(),
-            planned_ms: AtomicI64::new(i64::MAX),
+            wakes: Wakes::default(),
             missed: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             helpers: Mutex::new(None),
