@@ -12,6 +12,7 @@ mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 }
 mod threads;
+mod topics;
 mod waiting;
 mod wakes;
 
@@ -37,6 +38,7 @@ use crate::views::{Effects, Views};
 
 use signal::Signal;
 use threads::Helpers;
+use topics::Topics;
 use waiting::Waiters;
 use wakes::Wakes;
 
@@ -53,6 +55,7 @@ pub(crate) struct Core {
     pub(crate) appender: Mutex<Appender>,
     pub(crate) applier: Mutex<Applier>,
     pub(crate) views: RwLock<Views>,
+    pub(crate) topics: Topics,
     /// Requests that somebody waits for: by frame, and the answer once it is decided.
     answers: Mutex<HashMap<Offset, Option<Answer>>>,
     /// The end of the last frame that locks or unlocks queues.
@@ -106,6 +109,7 @@ impl Core {
             cursors: parts.cursors,
             appender: Mutex::new(parts.appender),
             applier: Mutex::new(parts.applier),
+            topics: Topics::of(&parts.views),
             views: RwLock::new(parts.views),
             answers: Mutex::default(),
             last_lock: AtomicU64::new(0),
@@ -343,6 +347,7 @@ impl Core {
         let mut views = self.views.write();
         let more = applier.apply(&mut views, &mut effects);
         let applied = views.applied;
+        self.topics.update(&views, &effects.topics);
         drop(views);
         self.deliver(&effects);
         self.cursors.set_applied(applied);
