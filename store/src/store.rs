@@ -290,7 +290,7 @@ impl Store {
     /// A topic's settings, shared with the store.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<Arc<TopicConfig>> {
-        self.core().views.read().topic(name).and_then(|t| t.config.clone())
+        self.core().topics.get(name)
     }
 
     /// All topics, by name.

@@ -9,14 +9,16 @@ mod signal;
 /// What a signal is made of; a model of it is made of something else.
 mod sync {
     pub(super) use parking_lot::{Condvar, Mutex};
-    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+    pub(super) use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 }
 mod threads;
+mod topics;
 mod waiting;
+mod wakes;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -36,7 +38,9 @@ use crate::views::{Effects, Views};
 
 use signal::Signal;
 use threads::Helpers;
+use topics::Topics;
 use waiting::Waiters;
+use wakes::Wakes;
 
 /// How long an append waits for space that is being prepared.
 const SPACE_WAIT: Duration = Duration::from_secs(5);
@@ -51,6 +55,7 @@ pub(crate) struct Core {
     pub(crate) appender: Mutex<Appender>,
     pub(crate) applier: Mutex<Applier>,
     pub(crate) views: RwLock<Views>,
+    pub(crate) topics: Topics,
     /// Requests that somebody waits for: by frame, and the answer once it is decided.
     answers: Mutex<HashMap<Offset, Option<Answer>>>,
     /// The end of the last frame that locks or unlocks queues.
@@ -62,7 +67,7 @@ pub(crate) struct Core {
     waiters: Waiters,
     engine: Signal,
     flusher: Signal,
-    planned_ms: AtomicI64,
+    wakes: Wakes,
     /// Somebody found another thread stepping, which may have looked at the cursors before they moved.
     missed: AtomicBool,
     stop: AtomicBool,
@@ -104,6 +109,7 @@ impl Core {
             cursors: parts.cursors,
             appender: Mutex::new(parts.appender),
             applier: Mutex::new(parts.applier),
+            topics: Topics::of(&parts.views),
             views: RwLock::new(parts.views),
             answers: Mutex::default(),
             last_lock: AtomicU64::new(0),
@@ -113,7 +119,7 @@ impl Core {
             waiters: Waiters::default(),
             engine: Signal::default(),
             flusher: Signal::default(),
-            planned_ms: AtomicI64::new(i64::MAX),
+            wakes: Wakes::default(),
             missed: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             helpers: Mutex::new(None),
@@ -341,6 +347,7 @@ impl Core {
         let mut views = self.views.write();
         let more = applier.apply(&mut views, &mut effects);
         let applied = views.applied;
+        self.topics.update(&views, &effects.topics);
         drop(views);
         self.deliver(&effects);
         self.cursors.set_applied(applied);

@@ -67,7 +67,7 @@ impl Core {
 
     /// Sees to it that the engine thread wakes in time for what a step on another thread found.
     fn replan(&self, step: Step) {
-        if step.next_ms.is_some_and(|next| next < self.planned_ms.load(Ordering::SeqCst)) {
+        if step.next_ms.is_some_and(|next| self.wakes.note(next)) {
             self.engine.raise();
         }
     }
@@ -105,11 +105,12 @@ impl Core {
     fn run_engine(&self) {
         exact_wake_ups();
         while !self.stop.load(Ordering::Acquire) {
-            // Until this thread has said when it will wake, everybody else wakes it.
-            self.planned_ms.store(i64::MAX, Ordering::SeqCst);
+            self.wakes.begin();
             let before = self.cursors.applied();
             let step = self.decide();
-            if step.is_some_and(|step| !step.again) && self.options.commit == CommitRule::Appended {
+            // Where callers apply by themselves, more does follow, and they see to it.
+            let naps = self.options.commit == CommitRule::Appended && !self.options.callers_apply;
+            if naps && step.is_some_and(|step| !step.again) {
                 if self.cursors.applied().0 - before.0 >= NAP_BYTES {
                     self.engine.nap(NAP); // more follows, mostly
                     continue;
@@ -122,10 +123,7 @@ impl Core {
             let pause = match step {
                 None => Duration::from_millis(1),
                 Some(step) if step.again => continue,
-                Some(step) => {
-                    self.planned_ms.store(step.next_ms.unwrap_or(i64::MAX), Ordering::SeqCst);
-                    self.pause_until(step.next_ms)
-                }
+                Some(step) => self.pause_until(self.wakes.plan(step.next_ms)),
             };
             if !pause.is_zero() {
                 self.engine.wait(pause);

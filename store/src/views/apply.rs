@@ -33,6 +33,8 @@ pub struct Effects {
     pub voids: u64,
     /// By how much each timer fired after it was due, milliseconds of the owner's time.
     pub late_ms: Vec<u64>,
+    /// Topics whose settings changed, by their index in the views.
+    pub topics: Vec<usize>,
     /// The log's start moved.
     pub trimmed: bool,
     /// A digest that differs from this state's: at a segment's end, stored and own.
@@ -255,14 +257,14 @@ impl Views {
             | Op::Group { .. }
             | Op::Attributes { .. }
             | Op::Clear { .. } => {
-                self.apply_setting(op);
+                self.apply_setting(op, effects);
             }
         }
         Ok(())
     }
 
     /// What topics and groups are told to be: the last word counts.
-    fn apply_setting(&mut self, op: &Op<'_>) {
+    fn apply_setting(&mut self, op: &Op<'_>, effects: &mut Effects) {
         match op {
             Op::Offset { group, topic, queue, offset } => {
                 self.offsets.insert(((*group).to_owned(), (*topic).to_owned(), *queue), *offset);
@@ -270,6 +272,7 @@ impl Views {
             Op::Topic { name, config } => {
                 let topic = self.topic_index(name);
                 self.topics[topic].config = config.clone().map(Arc::new);
+                effects.topics.push(topic);
                 if config.is_none() {
                     self.once.forget_topic(name);
                 }
@@ -280,6 +283,9 @@ impl Views {
             },
             Op::Attributes { of_group, name, attributes } => {
                 self.set_attributes(*of_group, name, settings::owned(attributes));
+                if !of_group {
+                    effects.topics.push(self.topic_index(name));
+                }
             }
             Op::Clear { group, topic } => self.offsets.retain(|(of, on, _), _| {
                 let other = |wanted: &str, found: &str| !wanted.is_empty() && wanted != found;
