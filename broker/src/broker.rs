@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use mainspring::{Attributes, PERM_READ, PERM_WRITE, Pending, Store, TopicConfig, Wait};
+use mainspring::{Attributes, GroupConfig, PERM_READ, PERM_WRITE, Pending, Store, TopicConfig, Wait};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -22,6 +22,14 @@ use crate::{
     traffic::Traffic,
     unique_ids::UniqueIds,
 };
+
+/// Topics, and consumer groups, that clients make.
+pub const NAMES_MAX: usize = 50_000;
+/// Administrators may make so many times what clients may.
+const ADMINISTRATORS_SHARE: usize = 10;
+
+/// What heartbeats say may take this part of the memory that connections share.
+const HEARTBEATS_SHARE: usize = 4;
 
 /// What the broker is told at start.
 #[derive(Debug, Clone)]
@@ -42,6 +50,8 @@ pub struct Settings {
     pub message_bytes_max: usize,
     /// Failures before the dead-letter topic, for groups created by their first heartbeat.
     pub attempts_max: i32,
+    /// Topics, and consumer groups, that clients make by using them; what administrators make counts, too.
+    pub names_max: usize,
     /// Most connections at a time, both ports together.
     pub connections_max: u32,
     /// Bytes that all connections may hold together, see [`crate::memory`].
@@ -63,6 +73,7 @@ impl Settings {
             default_queues: 8,
             message_bytes_max: 4 << 20,
             attempts_max: 16,
+            names_max: NAMES_MAX,
             connections_max: 1_000,
             memory_bytes_max: 512 << 20,
             properties: Vec::new(),
@@ -103,6 +114,34 @@ pub(crate) struct Warnings {
     pub(crate) slow: Throttle,
     pub(crate) accept: Throttle,
     pub(crate) group: Throttle,
+    pub(crate) heartbeat: Throttle,
+    pub(crate) creating: Throttle,
+    pub(crate) deleting: Throttle,
+}
+
+/// Who makes a topic or a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Maker {
+    /// A client that uses it for the first time.
+    Client,
+    /// An administrator; also what belongs to a group that there is.
+    Administrator,
+}
+
+impl Maker {
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Client => "clients",
+            Self::Administrator => "administrators",
+        }
+    }
+
+    fn advice(self, what: &str) -> String {
+        match self {
+            Self::Client => format!("; let an administrator make the {what}"),
+            Self::Administrator => String::new(),
+        }
+    }
 }
 
 /// The broker: a store, who is connected, who waits.
@@ -151,8 +190,8 @@ impl Broker {
         Arc::new(Self {
             store,
             memory: Memory::new(settings.memory_bytes_max),
+            clients: Clients::new(settings.memory_bytes_max / HEARTBEATS_SHARE),
             settings,
-            clients: Clients::default(),
             resets: Resets::default(),
             holds,
             clock,
@@ -185,13 +224,20 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// The refusal to send where the store cannot create it.
-    pub async fn ensure_topic(&self, config: TopicConfig) -> Result<Arc<TopicConfig>, Response> {
+    /// The refusal to send where there are too many, or the store cannot create it.
+    pub(crate) async fn ensure_topic(
+        &self,
+        config: TopicConfig,
+        by: Maker,
+    ) -> Result<Arc<TopicConfig>, Response> {
         let _one_at_a_time = self.creating.lock().await;
         if let Some(found) = self.store.topic(&config.name) {
             return Ok(found);
         }
-        tracing::info!(topic = config.name, queues = config.write_queues, "creating a topic");
+        self.check_topics(&config.name, by)?;
+        if let Some(unsaid) = self.warnings.creating.pass() {
+            tracing::info!(topic = config.name, queues = config.write_queues, unsaid, "creating a topic");
+        }
         let config = Arc::new(config);
         let (store, new) = (self.store.clone(), Arc::clone(&config));
         blocking(move || store.put_topic(&new)).await?;
@@ -218,6 +264,74 @@ impl Broker {
         }
         let store = self.store.clone();
         blocking(move || store.put_topic(&config)).await
+    }
+
+    /// Gives a group that exists, creating it with RocketMQ's defaults where it does not.
+    ///
+    /// # Errors
+    ///
+    /// The refusal to send where there are too many, or the store cannot create it.
+    pub(crate) async fn ensure_group(&self, group: &str, by: Maker) -> Result<Arc<GroupConfig>, Response> {
+        if let Some(found) = self.store.group(group) {
+            return Ok(found);
+        }
+        let _one_at_a_time = self.creating.lock().await;
+        if let Some(found) = self.store.group(group) {
+            return Ok(found);
+        }
+        self.check_groups(group, by)?;
+        let config = GroupConfig { attempts_max: self.settings.attempts_max, ..GroupConfig::new(group) };
+        let config = Arc::new(config);
+        let (store, new) = (self.store.clone(), Arc::clone(&config));
+        blocking(move || store.put_group(&new)).await?;
+        Ok(config)
+    }
+
+    /// Whether one more topic may be made; each is kept for ever, and so are the queues' ends of a deleted one.
+    ///
+    /// # Errors
+    ///
+    /// The refusal to send: 17.
+    pub(crate) fn check_topics(&self, name: &str, by: Maker) -> Result<(), Response> {
+        let (known, max) = (self.store.topics_known(), self.names_max(by));
+        if known < max || self.store.topic(name).is_some() {
+            return Ok(());
+        }
+        let text = format!(
+            "the topic {} does not exist and is not made: the broker knows {known} topics, deleted ones \
+             included, and {} make {max} at most{}",
+            names::shown(name),
+            by.plural(),
+            by.advice("topic")
+        );
+        Err(Response::refuse(response::TOPIC_NOT_EXIST, text))
+    }
+
+    /// Whether one more group may be made.
+    ///
+    /// # Errors
+    ///
+    /// The refusal to send: 26.
+    pub(crate) fn check_groups(&self, name: &str, by: Maker) -> Result<(), Response> {
+        let (known, max) = (self.store.groups_known(), self.names_max(by));
+        if known < max || self.store.group(name).is_some() {
+            return Ok(());
+        }
+        let text = format!(
+            "the consumer group {} does not exist and is not made: there are {known} groups, and {} make {max} \
+             at most; delete groups that nobody uses{}",
+            names::shown(name),
+            by.plural(),
+            by.advice("group")
+        );
+        Err(Response::refuse(response::SUBSCRIPTION_GROUP_NOT_EXIST, text))
+    }
+
+    fn names_max(&self, by: Maker) -> usize {
+        match by {
+            Maker::Client => self.settings.names_max,
+            Maker::Administrator => self.settings.names_max.saturating_mul(ADMINISTRATORS_SHARE),
+        }
     }
 }
 

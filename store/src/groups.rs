@@ -69,6 +69,12 @@ impl Store {
         self.core().views.read().groups().cloned().collect()
     }
 
+    /// How many groups there are.
+    #[must_use]
+    pub fn groups_known(&self) -> usize {
+        self.core().views.read().groups.len()
+    }
+
     /// Creates or changes a group, and waits until that is committed.
     ///
     /// # Errors

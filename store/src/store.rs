@@ -299,6 +299,12 @@ impl Store {
         self.core().views.read().topics().filter_map(|t| t.config.as_deref().cloned()).collect()
     }
 
+    /// How many topics there are or ever were: the ends of a topic's queues outlive it.
+    #[must_use]
+    pub fn topics_known(&self) -> usize {
+        self.core().views.read().topics_known()
+    }
+
     /// Creates or changes a topic, and waits until that is committed.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::Subscribe
 use mainspring::{Store, Wait};
 
 use crate::{
-    broker::{Broker, Settings},
+    broker::{Broker, NAMES_MAX, Settings},
     cli::{
         config::{Commit, Config, Given, LogFormat, shown},
         opening::{Progress, open_aloud},
@@ -260,6 +260,7 @@ async fn run(config: &Config, open: Open, progress: &Progress) -> Result<(), Str
         default_queues: config.default_queues,
         message_bytes_max: config.message_bytes_max,
         attempts_max: config.attempts_max,
+        names_max: NAMES_MAX,
         connections_max: config.connections_max,
         memory_bytes_max: config.memory_bytes_max,
         properties: config.properties(),

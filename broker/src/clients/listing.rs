@@ -1,8 +1,8 @@
 //! Who is connected, as administrators ask for it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Clients, ConsumerGroup, Contact, Member, Subscription, heartbeat::MessageModel};
+use super::{Clients, ConsumerGroup, Contact, Member, heartbeat::MessageModel, subscription::Subscription};
 
 /// One member of a group.
 #[derive(Debug, Clone)]
@@ -25,14 +25,14 @@ pub struct OnlineGroup {
     /// Its members.
     pub members: Vec<Connected>,
     /// What it wants, by topic.
-    pub subscriptions: BTreeMap<String, Subscription>,
+    pub subscriptions: BTreeMap<String, Arc<Subscription>>,
 }
 
 impl Clients {
     /// A consumer group; `None` if nobody of it is online.
     #[must_use]
     pub fn consumer_group(&self, name: &str) -> Option<OnlineGroup> {
-        let groups = self.0.lock();
+        let groups = self.groups.lock();
         groups.consumers.get(name).map(|group| OnlineGroup {
             consume_type: group.consume_type,
             model: group.model,
@@ -45,7 +45,7 @@ impl Clients {
     /// The consumer groups online that want a topic, sorted.
     #[must_use]
     pub fn subscribed_to(&self, topic: &str) -> Vec<String> {
-        let groups = self.0.lock();
+        let groups = self.groups.lock();
         let wanting = groups.consumers.iter().filter(|(_, group)| group.subscriptions.contains_key(topic));
         let mut names: Vec<String> = wanting.map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
@@ -55,23 +55,24 @@ impl Clients {
     /// The members of a producer group.
     #[must_use]
     pub fn producer_group(&self, name: &str) -> Vec<Connected> {
-        let groups = self.0.lock();
+        let groups = self.groups.lock();
         groups.producers.get(name).map_or_else(Vec::new, |members| connected(members.values()))
     }
 
     /// All producers by group.
     #[must_use]
     pub fn producers(&self) -> BTreeMap<String, Vec<Connected>> {
-        let groups = self.0.lock();
+        let groups = self.groups.lock();
         groups.producers.iter().map(|(name, members)| (name.clone(), connected(members.values()))).collect()
     }
 }
 
-fn connected<'a>(members: impl Iterator<Item = &'a Member>) -> Vec<Connected> {
-    let shown = |member: &Member| Connected { contact: member.contact.clone(), heard_ms: member.heard_ms };
+fn connected<'a>(members: impl Iterator<Item = &'a Box<Member>>) -> Vec<Connected> {
+    let shown =
+        |member: &Box<Member>| Connected { contact: member.contact.clone(), heard_ms: member.heard_ms };
     members.map(shown).collect()
 }
 
-fn wants(group: &ConsumerGroup) -> BTreeMap<String, Subscription> {
-    group.subscriptions.iter().map(|(topic, wanted)| (topic.clone(), wanted.clone())).collect()
+fn wants(group: &ConsumerGroup) -> BTreeMap<String, Arc<Subscription>> {
+    group.subscriptions.iter().map(|(topic, wanted)| (topic.clone(), Arc::clone(wanted))).collect()
 }

@@ -53,6 +53,7 @@ pub struct Peer {
     /// Fingerprint of the last heartbeat that named its subscriptions; 0 before the first.
     fingerprint: AtomicI64,
     memberships: AtomicUsize,
+    kept_bytes: AtomicUsize,
     questions: Questions,
 }
 
@@ -70,6 +71,7 @@ impl Peer {
             opaque: AtomicI32::new(0),
             fingerprint: AtomicI64::new(0),
             memberships: AtomicUsize::new(0),
+            kept_bytes: AtomicUsize::new(0),
             questions: Questions::default(),
         };
         (peer, queue)
@@ -127,6 +129,15 @@ impl Peer {
 
     pub(super) fn left(&self) {
         self.memberships.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Bytes of what it said that are kept, see [`super::kept`].
+    pub fn kept_bytes(&self) -> usize {
+        self.kept_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn keeps(&self, bytes: usize) {
+        self.kept_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Keeps the fingerprint of what the client wants; true if it is another than before.

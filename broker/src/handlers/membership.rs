@@ -5,10 +5,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::json;
 
-use mainspring::GroupConfig;
-
 use crate::{
-    broker::{Broker, blocking},
+    broker::{Broker, Maker},
     clients::{
         Software,
         heartbeat::{ExpressionType, Heartbeat, MessageModel, SubscriptionData},
@@ -32,9 +30,6 @@ pub(crate) fn heartbeat(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Reques
     if beat.client_id.is_empty() {
         return Err(Response::refuse(response::SYSTEM_ERROR, "the heartbeat has no clientID"));
     }
-    if !broker.clients.has_room(peer, &beat) {
-        return Err(Response::refuse(response::SYSTEM_ERROR, "this connection is in too many groups"));
-    }
     let missing: Vec<(String, MessageModel)> = beat
         .consumers
         .iter()
@@ -42,7 +37,7 @@ pub(crate) fn heartbeat(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Reques
         .filter(|data| !is_set_up(broker, &data.group_name, data.message_model))
         .map(|data| (data.group_name.clone(), data.message_model))
         .collect();
-    let answer = taken_in(broker, peer, &beat, request);
+    let answer = taken_in(broker, peer, &beat, request)?;
     if missing.is_empty() {
         return Ok(answer.into());
     }
@@ -61,18 +56,29 @@ pub(crate) fn heartbeat(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Reques
 ///
 /// Clients of 5.x may leave the subscriptions out once this broker has seen them, on this connection and with the same
 /// fingerprint; else the client's groups have it among their members all the same, and the client is asked for the rest.
-fn taken_in(broker: &Broker, peer: &Arc<Peer>, beat: &Heartbeat, request: &Request<'_>) -> Response {
+fn taken_in(
+    broker: &Broker,
+    peer: &Arc<Peer>,
+    beat: &Heartbeat,
+    request: &Request<'_>,
+) -> Result<Response, Response> {
     let header = &request.header;
     let language = header.language.chars().take(LANGUAGE_CHARS_MAX).collect();
     let software = Software { language, version: header.version };
-    let changed = broker.clients.heartbeat(peer, beat, &software, broker.clock.elapsed_ms());
+    let taken = broker.clients.heartbeat(peer, beat, &software, broker.clock.elapsed_ms());
+    let changed = taken.map_err(|why| {
+        if let Some(unsaid) = broker.warnings.heartbeat.pass() {
+            tracing::warn!(client = %peer.address, %why, unsaid, "a heartbeat is refused");
+        }
+        Response::refuse(response::SYSTEM_ERROR, format!("the heartbeat is refused: {why}"))
+    })?;
     let unknown = if beat.without_subscriptions {
         !peer.still_wants(beat.fingerprint)
     } else {
         peer.wants(beat.fingerprint) || beat.fingerprint == 0
     };
     let name_them = unknown || (changed && !beat.without_subscriptions);
-    Response::ok().with("IS_SUPPORT_HEART_BEAT_V2", true).with("IS_SUB_CHANGE", name_them)
+    Ok(Response::ok().with("IS_SUPPORT_HEART_BEAT_V2", true).with("IS_SUB_CHANGE", name_them))
 }
 
 fn is_set_up(broker: &Broker, group: &str, model: MessageModel) -> bool {
@@ -84,24 +90,12 @@ fn is_set_up(broker: &Broker, group: &str, model: MessageModel) -> bool {
 }
 
 async fn set_up(broker: &Broker, group: String, model: MessageModel) -> Result<(), Response> {
-    let config = ensure_group(broker, &group).await?;
+    let config = broker.ensure_group(&group, Maker::Client).await?;
     // A broadcast group never retries, so it gets no retry topic.
     if model == MessageModel::Clustering && config.retry_queues > 0 {
-        broker.ensure_topic(topics::retry_topic(&config)).await?;
+        broker.ensure_topic(topics::retry_topic(&config), Maker::Administrator).await?;
     }
     Ok(())
-}
-
-/// Gives a group that exists, creating it with RocketMQ's defaults where it does not.
-pub(crate) async fn ensure_group(broker: &Broker, group: &str) -> Result<Arc<GroupConfig>, Response> {
-    if let Some(found) = broker.store.group(group) {
-        return Ok(found);
-    }
-    let attempts_max = broker.settings.attempts_max;
-    let config = Arc::new(GroupConfig { attempts_max, ..GroupConfig::new(group) });
-    let (store, new) = (broker.store.clone(), Arc::clone(&config));
-    blocking(move || store.put_group(&new)).await?;
-    Ok(config)
 }
 
 /// Code 35: a client leaves its groups.

@@ -24,7 +24,7 @@ use mainspring::{PERM_READ, ReadRequest, ReadResult, ReadStatus, Result as Store
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    broker::{Broker, look_up},
+    broker::{Broker, Maker, look_up},
     clients::{
         heartbeat::{ExpressionType, MessageModel},
         holds::Wanted,
@@ -122,7 +122,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
             // A pull may come before the first heartbeat of its group.
             let (broker, group) = (Arc::clone(broker), group.to_owned());
             Ok(Reply::later(async move {
-                if let Err(refusal) = membership::ensure_group(&broker, &group).await {
+                if let Err(refusal) = broker.ensure_group(&group, Maker::Client).await {
                     // Reading must go on where nothing can be written; the heartbeat makes the group later.
                     if let Some(unsaid) = broker.warnings.group.pass() {
                         let (code, remark) = (refusal.code, refusal.remark);
@@ -206,7 +206,7 @@ fn filter(broker: &Broker, fields: &Fields<'_>, group: &str, sys_flag: i32) -> R
     };
     let subscription = found.ok_or_else(|| unknown("the topic is in no subscription"))?;
     let newer = fields.number::<i64>("subVersion")?.is_some_and(|version| version > subscription.version);
-    let kind = asked.filter(|_| newer).unwrap_or(subscription.kind);
+    let kind = asked.filter(|_| newer).unwrap_or_else(|| subscription.kind.clone());
     match kind {
         ExpressionType::Tag if newer => Ok(Arc::new(Filter::all())),
         ExpressionType::Sql92 if newer => {
@@ -214,7 +214,7 @@ fn filter(broker: &Broker, fields: &Fields<'_>, group: &str, sys_flag: i32) -> R
             Err(Response::refuse(response::SUBSCRIPTION_NOT_LATEST, text))
         }
         ExpressionType::Tag | ExpressionType::Sql92 => {
-            subscription.filter.map_err(|error| membership::no_expression(&error))
+            subscription.filter().map_err(|error| membership::no_expression(&error))
         }
         ExpressionType::Other(kind) => Err(membership::no_filter(&kind)),
     }
@@ -223,7 +223,7 @@ fn filter(broker: &Broker, fields: &Fields<'_>, group: &str, sys_flag: i32) -> R
 /// An expression that came with a pull: mostly the one that the heartbeats named, which was read already.
 fn expression(broker: &Broker, of: (&str, &str), text: &str) -> Result<Arc<Filter>, Response> {
     let filter = match broker.clients.subscription(of.0, of.1) {
-        Ok(Some(known)) if known.kind == ExpressionType::Sql92 && known.expression == text => known.filter,
+        Ok(Some(known)) if known.kind == ExpressionType::Sql92 && known.expression == text => known.filter(),
         _ => Filter::sql(text).map(Arc::new),
     };
     filter.map_err(|error| membership::no_expression(&error))

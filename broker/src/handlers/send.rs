@@ -26,7 +26,7 @@ use mainspring::{
 use tokio::time::sleep_until;
 
 use crate::{
-    broker::{Broker, when_safe},
+    broker::{Broker, Maker, when_safe},
     clients::peer::Peer,
     handlers::{
         attributes, offsets,
@@ -142,7 +142,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'
     let plan = topics::plan(broker, &topic, default, queues)?;
     let broker = Arc::clone(broker);
     Ok(Reply::later(async move {
-        let config = match broker.ensure_topic(plan).await {
+        let config = match broker.ensure_topic(plan, Maker::Client).await {
             Ok(config) => config,
             Err(refusal) => return refusal,
         };

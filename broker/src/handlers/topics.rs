@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use mainspring::{Attributes, GroupConfig, PERM_READ, PERM_WRITE, TopicConfig};
 
 use crate::{
-    broker::{Broker, PERM_INHERIT, blocking},
+    broker::{Broker, Maker, PERM_INHERIT, blocking},
     handlers::attributes,
     names,
     remoting::{Handled, Reply, Request, Response, codes::response},
@@ -112,6 +112,7 @@ pub(crate) fn update(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
         ..TopicConfig::new(name, 1)
     };
     check(&config)?;
+    broker.check_topics(name, Maker::Administrator)?;
     let store = broker.store.clone();
     Ok(Reply::later(async move {
         match blocking(move || store.put_topic(&config)).await {

@@ -101,6 +101,8 @@ fn connections(page: &mut Page<'_>, of: &Snapshot) -> fmt::Result {
     page.counter("mainspring_protocol_errors", help, count(&counters.protocol_errors))?;
     let help = "Connections closed for being too slow";
     page.counter("mainspring_slow_connections", help, count(&counters.slow_connections))?;
+    let help = "Bytes that heartbeats had the broker keep beyond what each connection has free";
+    page.gauge("mainspring_heartbeat_memory_bytes", help, of.broker.clients.kept_bytes() as u64)?;
     let help = "Bytes that connections hold beyond what each may hold by itself";
     page.gauge("mainspring_connection_memory_bytes", help, of.broker.memory.used() as u64)?;
     let help = "Requests whose handler panicked";

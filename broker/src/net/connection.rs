@@ -35,6 +35,7 @@ use tokio::{
 use crate::{
     broker::{Broker, Counters},
     clients::{
+        kept,
         peer::{Peer, Push},
         questions::Told,
     },
@@ -250,7 +251,8 @@ impl Connection {
             if may_read {
                 self.make_room();
             }
-            self.held.set(self.holds());
+            // Its heartbeats have free bytes of their own.
+            self.held.set(self.holds().max(FREE_BYTES) + kept::beyond_free(&self.peer));
             tokio::select! {
                 biased;
                 written = write(writer, &mut self.outbox), if !self.outbox.is_empty() => {

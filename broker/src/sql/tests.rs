@@ -295,3 +295,54 @@ proptest! {
         }
     }
 }
+
+/// Bytes of a tree on the heap; what an allocation costs beside is 16 bytes.
+fn heap_bytes(node: &Node) -> usize {
+    let all = |nodes: &Vec<Node>| {
+        nodes.capacity() * size_of::<Node>() + nodes.iter().map(heap_bytes).sum::<usize>() + 16
+    };
+    match node {
+        Node::Text(text) => text.len() + 16,
+        Node::Not(inner) | Node::IsNull(inner) => size_of::<Node>() + heap_bytes(inner) + 16,
+        Node::And(parts) | Node::Or(parts) => all(parts),
+        Node::Compare(_, both) => 2 * size_of::<Node>() + heap_bytes(&both.0) + heap_bytes(&both.1) + 16,
+        Node::In(_, texts) => {
+            texts.iter().map(|text| size_of::<Box<str>>() + text.len() + 16).sum::<usize>() + 16
+        }
+        Node::Search { within, text, .. } => size_of::<Node>() + heap_bytes(within) + text.len() + 32,
+        Node::Property(_) | Node::Whole(_) | Node::Decimal(_) | Node::Truth(_) | Node::Null => 0,
+    }
+}
+
+#[test]
+fn a_tree_takes_no_more_than_is_counted_for_its_text() {
+    for part in [
+        "1=1",
+        "a=1",
+        "a<>1",
+        "a IS NULL",
+        "a IS NOT NULL",
+        "TRUE",
+        "a",
+        "a BETWEEN 1 AND 2",
+        "a<1",
+        "NOT a",
+        "a NOT BETWEEN 1 AND 2",
+        "(a OR a)",
+        "(a AND a)",
+        "a CONTAINS''",
+        "a IN('')",
+        "a=1 AND a=1",
+        "a IN('a','b','c')",
+    ] {
+        // The worst count of parts is one above a power of two, where a list has just grown.
+        for count in (0..11).map(|power| (1 << power) + 1) {
+            let text = vec![part; count].join(" OR ");
+            let Ok(read) = Expression::parse(&text) else { continue };
+            let names: usize = read.names.iter().map(|name| name.len() + 32).sum();
+            let taken = names + size_of::<Expression>() + heap_bytes(&read.root);
+            let counted = 256 + text.len() * (crate::clients::subscription::PER_SQL_BYTE - 1);
+            assert!(taken <= counted, "{count} of {part}: {taken} bytes, {counted} are counted");
+        }
+    }
+}

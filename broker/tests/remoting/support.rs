@@ -30,9 +30,10 @@ pub(crate) fn any_port() -> SocketAddr {
 struct Limits {
     connections_max: u32,
     memory_bytes_max: usize,
+    names_max: usize,
 }
 
-const LIMITS: Limits = Limits { connections_max: 1_000, memory_bytes_max: 64 << 20 };
+const LIMITS: Limits = Limits { connections_max: 1_000, memory_bytes_max: 64 << 20, names_max: 1_000 };
 
 fn options(slow: bool, levels_ms: Option<Vec<u64>>) -> Options {
     Options {
@@ -82,6 +83,12 @@ impl Running {
         Self::within(limits, options(false, None), [any_port(), any_port()], in_memory).await
     }
 
+    /// A broker whose clients make so many topics and groups.
+    pub(crate) async fn with_names(names_max: usize) -> Self {
+        let limits = Limits { names_max, ..LIMITS };
+        Self::within(limits, options(false, None), [any_port(), any_port()], in_memory).await
+    }
+
     /// A broker over the store that `open` gives.
     pub(crate) async fn over(
         options: Options,
@@ -114,6 +121,7 @@ impl Running {
         let settings = Settings {
             connections_max: limits.connections_max,
             memory_bytes_max: limits.memory_bytes_max,
+            names_max: limits.names_max,
             ..Settings::new(advertised)
         };
         let broker = Broker::new(store, holds, Arc::new(RuntimeClock::start()), settings);

@@ -99,6 +99,12 @@ impl Views {
         self.topics.get(*self.names.get(name)?).filter(|t| t.config.is_some())
     }
 
+    /// How many topics there are, deleted ones included.
+    #[must_use]
+    pub fn topics_known(&self) -> usize {
+        self.names.len()
+    }
+
     /// All topics in order of their names, deleted ones included.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.names.values().filter_map(|i| self.topics.get(*i))

@@ -6,9 +6,10 @@ use super::reply;
 use crate::{
     broker::Broker,
     clients::{
-        Contact, Subscription,
+        Contact,
         heartbeat::{ExpressionType, MessageModel},
         listing::Connected,
+        subscription::Subscription,
     },
     names,
     remoting::{Handled, Request, Response, codes::response},

@@ -9,7 +9,7 @@ use mainspring::{GroupConfig, QUEUES_MAX};
 
 use super::{reply, topics::LIST_MAX};
 use crate::{
-    broker::{Broker, blocking},
+    broker::{Broker, Maker, blocking},
     handlers::{offsets, topics},
     loose, names,
     remoting::{Handled, Reply, Request, Response, codes::response},
@@ -137,11 +137,12 @@ async fn put_one(broker: &Broker, mut config: GroupConfig) -> Result<(), Respons
     if let Some(current) = broker.store.group(&config.name) {
         config.attributes = current.attributes.clone();
     }
+    broker.check_groups(&config.name, Maker::Administrator)?;
     let retry = (config.retry_queues > 0).then(|| topics::retry_topic(&config));
     let store = broker.store.clone();
     blocking(move || store.put_group(&config)).await?;
     if let Some(retry) = retry {
-        broker.ensure_topic(retry).await?;
+        broker.ensure_topic(retry, Maker::Administrator).await?;
     }
     Ok(())
 }
@@ -156,7 +157,10 @@ pub(super) fn delete(broker: &Broker, request: &Request<'_>) -> Handled {
     if !names::is_group(name) || (broker.store.group(name).is_none() && !with_progress) {
         return Ok(Response::ok().into());
     }
-    tracing::info!(group = names::shown(name).as_ref(), with_progress, "an administrator deletes a group");
+    if let Some(unsaid) = broker.warnings.deleting.pass() {
+        let group = names::shown(name);
+        tracing::info!(group = group.as_ref(), with_progress, unsaid, "an administrator deletes a group");
+    }
     let (store, name) = (broker.store.clone(), name.to_owned());
     Ok(Reply::later(async move {
         let gone = blocking(move || store.delete_group(&name, with_progress)).await;

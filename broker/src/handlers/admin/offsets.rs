@@ -6,8 +6,8 @@ use serde_json::{Map, json};
 
 use super::reply;
 use crate::{
-    broker::{Broker, blocking},
-    handlers::{membership, offsets},
+    broker::{Broker, Maker, blocking},
+    handlers::offsets,
     names,
     remoting::{Handled, Reply, Request, Response},
 };
@@ -40,7 +40,7 @@ pub(super) fn copy(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     wanted.retain(|entry| only.is_none_or(|only| only == entry.topic));
     let (broker, target) = (Arc::clone(broker), target.to_owned());
     Ok(Reply::later(async move {
-        if let Err(refusal) = membership::ensure_group(&broker, &target).await {
+        if let Err(refusal) = broker.ensure_group(&target, Maker::Administrator).await {
             return refusal;
         }
         let set = blocking(move || broker.store.set_progress(&target, &wanted)?.wait());

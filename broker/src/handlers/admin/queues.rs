@@ -114,7 +114,7 @@ pub(super) fn units(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     let index: i64 = fields.number("index")?.unwrap_or(-1);
     let count = fields.number::<i64>("count")?.unwrap_or(10).clamp(1, UNITS_MAX);
     let wanted = fields.get("consumerGroup").and_then(|group| broker.clients.subscription(group, topic).ok());
-    let filter = wanted.flatten().and_then(|wanted| wanted.filter.ok());
+    let filter = wanted.flatten().and_then(|wanted| wanted.filter().ok());
     reply::read(broker, move |broker| {
         let range = broker.store.queue_range(&config.name, queue).unwrap_or_default();
         // A negative index asks for the newest units.

@@ -9,7 +9,7 @@ use mainspring::{Attributes, PERM_READ, PERM_WRITE, TopicConfig};
 
 use super::reply;
 use crate::{
-    broker::{Broker, blocking},
+    broker::{Broker, Maker, blocking},
     handlers::{attributes, topics},
     loose, names,
     remoting::{Handled, Reply, Request, Response, codes::response},
@@ -64,6 +64,9 @@ pub(super) fn update_list(broker: &Arc<Broker>, request: &Request<'_>) -> Handle
     }
     let configs = body.topic_config_list.into_iter().map(|topic| topic.config(broker));
     let configs = configs.collect::<Result<Vec<_>, _>>()?;
+    if let Some(first_new) = configs.iter().find(|config| broker.store.topic(&config.name).is_none()) {
+        broker.check_topics(&first_new.name, Maker::Administrator)?;
+    }
     let store = broker.store.clone();
     Ok(Reply::later(async move {
         let put = blocking(move || configs.iter().try_for_each(|config| store.put_topic(config)));
@@ -99,7 +102,9 @@ pub(super) fn delete(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     if broker.store.topic(name).is_none() {
         return Ok(Response::ok().into());
     }
-    tracing::info!(topic = name, "an administrator deletes a topic");
+    if let Some(unsaid) = broker.warnings.deleting.pass() {
+        tracing::info!(topic = name, unsaid, "an administrator deletes a topic");
+    }
     let (store, name) = (broker.store.clone(), name.to_owned());
     Ok(Reply::later(async move {
         let gone = blocking(move || store.delete_topic(&name)).await;
