@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "clients"))
 
 import broker  # noqa: E402
 import cases  # noqa: E402
+import dashboard  # noqa: E402
 import table  # noqa: E402
 import tool  # noqa: E402
 
@@ -65,7 +66,7 @@ class Scene:
         return text.format(**self.values)
 
     def pattern(self, text):
-        return text.format(**{name: re.escape(value) for name, value in self.values.items()})
+        return text.format(**{name: re.escape(str(value)) for name, value in self.values.items()})
 
     def expect(self, words, patterns):
         """Runs a command until its output matches, or for long enough; gives what is missing, and the output."""
@@ -126,24 +127,29 @@ def commands(version, classpath, directory):
 def main():
     parser = argparse.ArgumentParser(prog="run", description=__doc__)
     parser.add_argument("--only", default="", metavar="TEXT", help="commands that hold this text")
+    parser.add_argument("--dashboard", metavar="JAR", help="RocketMQ Dashboard's pages instead, by this program")
     parser.add_argument("--keep", action="store_true", help="keep data and logs, and say where")
     options = parser.parse_args()
 
     root = tempfile.mkdtemp(prefix="mqadmin-")
     passed = failed = 0
     ran, known = set(), set()
-    for pair in os.environ["MQADMIN_CLASSPATHS"].split(";"):
+    for pair in os.environ["MQADMIN_CLASSPATHS"].split(";")[:1 if options.dashboard else None]:
         version, _, classpath = pair.partition("=")
         directory = os.path.join(root, version)
-        known |= commands(version, classpath, directory)
+        if not options.dashboard:
+            known |= commands(version, classpath, directory)
         scene = Scene(version, classpath, directory)
         try:
             scene.prepare()
-            scene.run(options.only)
+            if options.dashboard:
+                dashboard.run(scene, options.dashboard, options.only)
+            else:
+                scene.run(options.only)
         finally:
             scene.stop()
         passed, failed, ran = passed + scene.passed, failed + scene.failed, ran | scene.ran
-    if not options.only:
+    if not options.only and not options.dashboard:
         for problem in table.problems(known, ran):
             failed += 1
             print(f"FAIL docs/mqadmin.md {problem}")

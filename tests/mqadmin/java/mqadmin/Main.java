@@ -93,6 +93,8 @@ public final class Main {
             group, null, new AllocateMessageQueueAveragely(), traced, null);
         consumer.setInstanceName(group);
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        // What fails is given up soon.
+        consumer.setMaxReconsumeTimes(1);
         consumer.subscribe(topic, "*");
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> outcome.get());
         consumer.start();
