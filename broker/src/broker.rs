@@ -117,6 +117,7 @@ pub(crate) struct Warnings {
     pub(crate) heartbeat: Throttle,
     pub(crate) creating: Throttle,
     pub(crate) deleting: Throttle,
+    pub(crate) reset: Throttle,
 }
 
 /// Who makes a topic or a group.

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use mainspring::{Offset, record::MessageId};
 
 use crate::{
-    broker::Broker,
+    broker::{Broker, look_up},
     clients::{
         Contact,
         questions::{Told, Unanswered},
@@ -32,11 +32,11 @@ pub(crate) fn running_info(broker: &Broker, request: &Request<'_>) -> Handled {
     let contact = consumer(broker, request.fields())?;
     let mut question = question(codes::GET_CONSUMER_RUNNING_INFO, request.fields())?;
     question = question.with("jstackEnable", request.fields().truth("jstackEnable"));
-    Ok(pass_on(contact, question))
+    Ok(Reply::later(told_by(contact, question)))
 }
 
 /// Code 309: a consumer consumes one message at once, beside its queues, and says how that went.
-pub(crate) fn consume_directly(broker: &Broker, request: &Request<'_>) -> Handled {
+pub(crate) fn consume_directly(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     let fields = request.fields();
     let contact = consumer(broker, fields)?;
     let text = fields.required("msgId")?;
@@ -44,7 +44,6 @@ pub(crate) fn consume_directly(broker: &Broker, request: &Request<'_>) -> Handle
     let id: MessageId = text.parse().map_err(|e| {
         no_message(format!("{} is no message id with an offset in it: {e}", names::shown(text)))
     })?;
-    let record = broker.store.record_at(Offset(id.physical_offset)).map_err(|e| no_message(e.to_string()))?;
     let mut question = question(codes::CONSUME_MESSAGE_DIRECTLY, fields)?
         .with("brokerName", broker.settings.broker_name.clone())
         .with("msgId", text.to_owned())
@@ -53,7 +52,14 @@ pub(crate) fn consume_directly(broker: &Broker, request: &Request<'_>) -> Handle
     if let Some(topic) = fields.get("topic") {
         question = question.with("topic", topic.to_owned());
     }
-    Ok(pass_on(contact, question.with_body(record)))
+    let store = broker.store.clone();
+    Ok(Reply::later(async move {
+        match look_up(move || Ok(store.record_at(Offset(id.physical_offset)))).await {
+            Ok(Ok(record)) => told_by(contact, question.with_body(record)).await,
+            Ok(Err(error)) => no_message(error.to_string()),
+            Err(refusal) => refusal,
+        }
+    }))
 }
 
 /// The consumer that a request names, if it can be asked.
@@ -81,15 +87,13 @@ fn question(code: i32, fields: &Fields<'_>) -> Result<Response, Response> {
 }
 
 /// Asks a consumer and answers with what it says, code, text and body.
-fn pass_on(contact: Contact, question: Response) -> Reply {
-    Reply::later(async move {
-        match contact.peer.ask(question, ANSWER_MAX).await {
-            Ok(Told { code, remark, body }) => {
-                Response { code, remark: remark.map(Into::into), ..Response::ok() }.with_body(body)
-            }
-            Err(why) => unanswered(&contact.client_id, why),
+async fn told_by(contact: Contact, question: Response) -> Response {
+    match contact.peer.ask(question, ANSWER_MAX).await {
+        Ok(Told { code, remark, body }) => {
+            Response { code, remark: remark.map(Into::into), ..Response::ok() }.with_body(body)
         }
-    })
+        Err(why) => unanswered(&contact.client_id, why),
+    }
 }
 
 /// The answer where a client did not give one.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    broker::{Broker, when_decided},
+    broker::{Broker, look_up, when_decided},
     handlers::topics,
     names,
-    remoting::{Fields, Handled, Request, Response, codes::response},
+    remoting::{Fields, Handled, Reply, Request, Response, codes::response},
 };
 
 fn queue<'a>(fields: &'a Fields<'_>) -> Result<(&'a str, u32), Response> {
@@ -93,22 +93,34 @@ pub(crate) fn min(broker: &Broker, request: &Request<'_>) -> Handled {
 
 /// Code 29: the first message stored at a time or later; with the boundary `UPPER` the last one stored until then. Where
 /// there is none, that is the queue's end, or its start.
-pub(crate) fn by_time(broker: &Broker, request: &Request<'_>) -> Handled {
+pub(crate) fn by_time(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     let (topic, queue) = queue(request.fields())?;
     let ms: i64 = request.fields().required_number("timestamp")?;
     let upper = request.fields().get("boundaryType").is_some_and(|kind| kind.eq_ignore_ascii_case("UPPER"));
-    if !upper {
-        return offset(broker.store.offset_by_time(topic, queue, ms)?.unwrap_or(0));
-    }
-    let start = broker.store.queue_range(topic, queue).map_or(0, |range| range.start);
-    let behind = broker.store.offset_by_time(topic, queue, ms.saturating_add(1))?.unwrap_or(0);
-    offset(behind.saturating_sub(1).max(start))
+    let (store, topic) = (broker.store.clone(), topic.to_owned());
+    let find = move || {
+        if !upper {
+            return Ok(store.offset_by_time(&topic, queue, ms)?.unwrap_or(0));
+        }
+        let start = store.queue_range(&topic, queue).map_or(0, |range| range.start);
+        let behind = store.offset_by_time(&topic, queue, ms.saturating_add(1))?.unwrap_or(0);
+        Ok(behind.saturating_sub(1).max(start))
+    };
+    Ok(Reply::later(async move {
+        look_up(find).await.map_or_else(|refusal| refusal, |found| Response::ok().with("offset", found))
+    }))
 }
 
 /// Code 32: when the oldest message was stored; -1 where there is none.
-pub(crate) fn earliest_time(broker: &Broker, request: &Request<'_>) -> Handled {
+pub(crate) fn earliest_time(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     let (topic, queue) = queue(request.fields())?;
-    let range = broker.store.queue_range(topic, queue).filter(|range| !range.is_empty());
-    let ms = range.map(|range| broker.store.store_time_at(topic, queue, range.start)).transpose()?.flatten();
-    Ok(Response::ok().with("timestamp", ms.unwrap_or(-1)).into())
+    let (store, topic) = (broker.store.clone(), topic.to_owned());
+    let find = move || {
+        let range = store.queue_range(&topic, queue).filter(|range| !range.is_empty());
+        let ms = range.map(|range| store.store_time_at(&topic, queue, range.start)).transpose()?.flatten();
+        Ok(ms.unwrap_or(-1))
+    };
+    Ok(Reply::later(async move {
+        look_up(find).await.map_or_else(|refusal| refusal, |ms| Response::ok().with("timestamp", ms))
+    }))
 }

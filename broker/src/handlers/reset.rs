@@ -5,18 +5,18 @@
 //! themselves. And the next pull of each queue, a held one at once, is answered with the new place, which serves consumers
 //! that know no 220; until then, what the group commits is not heard.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use mainspring::Progress;
 
 use crate::{
-    broker::Broker,
+    broker::{Broker, look_up},
     clients::Contact,
     handlers::{offsets, topics},
     names,
     remoting::{
-        Fields, Handled, Reply, Request, Response,
+        Handled, Reply, Request, Response,
         codes::{VERSION_CLIENT_RESET, request as codes, response},
         fastjson::{QueueName, put_offsets, put_queue},
     },
@@ -24,6 +24,18 @@ use crate::{
 
 /// Queues whose progress is set in one frame: all of a usual topic's, and few enough for a small segment.
 const QUEUES_AT_ONCE: usize = 1024;
+
+/// What an administrator asks for.
+struct Asked {
+    group: String,
+    topic: String,
+    timestamp: i64,
+    force: bool,
+    for_cpp: bool,
+    queues: Range<u32>,
+    /// The offset itself, of the one queue; else that of the time.
+    offset: Option<u64>,
+}
 
 /// What is to become of a group's progress.
 struct Plan {
@@ -41,8 +53,8 @@ struct Plan {
 
 /// Serves code 222.
 pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
-    let plan = plan(broker, request)?;
-    let members = broker.clients.members(&plan.group);
+    let asked = asked(broker, request)?;
+    let members = broker.clients.members(&asked.group);
     if let Some(old) = members.iter().find(|member| member.software.version < VERSION_CLIENT_RESET) {
         let text =
             format!("the consumer {} is older than 3.0.7 and cannot be reset", names::shown(&old.client_id));
@@ -50,56 +62,47 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
     }
     let broker = Arc::clone(broker);
     Ok(Reply::later(async move {
-        match carry_out(&broker, &plan, &members).await {
-            Ok(()) => Response::ok().with_body(java_body(&broker, &plan)),
+        match plan_and_carry_out(&broker, asked, &members).await {
+            Ok(plan) => Response::ok().with_body(java_body(&broker, &plan)),
             Err(refusal) => refusal,
         }
     }))
 }
 
-fn plan(broker: &Broker, request: &Request<'_>) -> Result<Plan, Response> {
+/// What the request says; its targets are found later, since that reads the store.
+fn asked(broker: &Broker, request: &Request<'_>) -> Result<Asked, Response> {
     let fields = request.fields();
     let (topic, group) = (fields.required("topic")?, fields.required("group")?);
     let config = broker.store.topic(topic).ok_or_else(|| topics::missing(topic))?;
     if broker.store.group(group).is_none() {
         return Err(offsets::no_group(group));
     }
-    let timestamp: i64 = fields.required_number("timestamp")?;
-    let force = fields.truth("isForce");
-    let asked: i64 = fields.number("queueId")?.unwrap_or(-1);
-    let targets = match u32::try_from(asked) {
-        Ok(queue) if queue < config.read_queues => vec![(queue, one_target(broker, fields, topic, queue)?)],
+    let queue: i64 = fields.number("queueId")?.unwrap_or(-1);
+    let queues = match u32::try_from(queue) {
+        Ok(queue) if queue < config.read_queues => queue..queue + 1,
         Ok(queue) => {
             let text = format!("the topic {topic} has no queue {queue}");
             return Err(Response::refuse(response::INVALID_PARAMETER, text));
         }
-        Err(_) => {
-            let target = |queue| Ok((queue, by_time(broker, topic, queue, timestamp)?));
-            let all: Result<Vec<_>, Response> = (0..config.read_queues).map(target).collect();
-            all?
-        }
+        Err(_) => 0..config.read_queues,
     };
-    // Without force, a group is only ever sent back.
-    let keep = |queue, target: u64| {
-        let reached = broker.store.committed_offset(group, topic, queue).filter(|_| !force);
-        reached.map_or(target, |reached| reached.min(target))
+    let offset = match u64::try_from(fields.number::<i64>("offset")?.unwrap_or(-1)) {
+        Ok(offset) if queue >= 0 => Some(in_queue(broker, topic, queues.start, offset)?),
+        _ => None,
     };
-    Ok(Plan {
-        targets: targets.into_iter().map(|(queue, target)| (queue, keep(queue, target))).collect(),
+    Ok(Asked {
         group: group.to_owned(),
         topic: topic.to_owned(),
-        timestamp,
-        force,
+        timestamp: fields.required_number("timestamp")?,
+        force: fields.truth("isForce"),
         for_cpp: request.header.language == "CPP",
+        queues,
+        offset,
     })
 }
 
-/// The offset asked for in one queue, if there is one, else that of the time.
-fn one_target(broker: &Broker, fields: &Fields<'_>, topic: &str, queue: u32) -> Result<u64, Response> {
-    let asked: i64 = fields.number("offset")?.unwrap_or(-1);
-    let Ok(offset) = u64::try_from(asked) else {
-        return by_time(broker, topic, queue, fields.required_number("timestamp")?);
-    };
+/// An offset that there is in a queue.
+fn in_queue(broker: &Broker, topic: &str, queue: u32, offset: u64) -> Result<u64, Response> {
     let range = broker.store.queue_range(topic, queue).unwrap_or_default();
     if (range.start..=range.end).contains(&offset) {
         return Ok(offset);
@@ -109,7 +112,34 @@ fn one_target(broker: &Broker, fields: &Fields<'_>, topic: &str, queue: u32) -> 
     Err(Response::refuse(response::INVALID_PARAMETER, text))
 }
 
-fn by_time(broker: &Broker, topic: &str, queue: u32, ms: i64) -> Result<u64, Response> {
+async fn plan_and_carry_out(
+    broker: &Arc<Broker>,
+    asked: Asked,
+    members: &[Contact],
+) -> Result<Plan, Response> {
+    let own = Arc::clone(broker);
+    let plan = look_up(move || plan(&own, asked)).await?;
+    carry_out(broker, &plan, members).await?;
+    Ok(plan)
+}
+
+fn plan(broker: &Broker, asked: Asked) -> mainspring::Result<Plan> {
+    let mut targets = Vec::with_capacity(asked.queues.len());
+    for queue in asked.queues.clone() {
+        let target = match asked.offset {
+            Some(offset) => offset,
+            None => by_time(broker, &asked.topic, queue, asked.timestamp)?,
+        };
+        // Without force, a group is only ever sent back.
+        let reached =
+            broker.store.committed_offset(&asked.group, &asked.topic, queue).filter(|_| !asked.force);
+        targets.push((queue, reached.map_or(target, |reached| reached.min(target))));
+    }
+    let Asked { group, topic, timestamp, force, for_cpp, .. } = asked;
+    Ok(Plan { group, topic, timestamp, force, for_cpp, targets })
+}
+
+fn by_time(broker: &Broker, topic: &str, queue: u32, ms: i64) -> mainspring::Result<u64> {
     let end = broker.store.queue_range(topic, queue).map_or(0, |range| range.end);
     if ms < 0 {
         return Ok(end);
@@ -119,13 +149,10 @@ fn by_time(broker: &Broker, topic: &str, queue: u32, ms: i64) -> Result<u64, Res
 
 async fn carry_out(broker: &Broker, plan: &Plan, members: &[Contact]) -> Result<(), Response> {
     let Plan { group, topic, targets, .. } = plan;
-    tracing::info!(
-        group,
-        topic,
-        timestamp = plan.timestamp,
-        members = members.len(),
-        "setting a group's progress"
-    );
+    if let Some(unsaid) = broker.warnings.reset.pass() {
+        let (timestamp, members) = (plan.timestamp, members.len());
+        tracing::info!(group, topic, timestamp, members, unsaid, "setting a group's progress");
+    }
     if !members.is_empty() {
         let now_ms = broker.clock.elapsed_ms();
         for (queue, target) in targets {

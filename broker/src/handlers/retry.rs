@@ -12,15 +12,17 @@
 use std::sync::Arc;
 
 use mainspring::{
-    ErrorKind, Failed, Failure, Offset, Result,
+    ErrorKind, Failed, Failure, Offset, Pending, Result,
     record::{Record, properties},
 };
+use tokio::time::sleep_until;
 
 use crate::{
-    broker::{Broker, Counters, when_decided},
+    broker::{Broker, Counters, blocking},
     clients::{heartbeat::MessageModel, peer::Peer},
     handlers::offsets,
     names,
+    patience::Patience,
     remoting::{
         Handled, Reply, Request, Response,
         codes::{VERSION_CLIENT_ATTEMPTS_MAX, request as codes, response},
@@ -28,12 +30,22 @@ use crate::{
 };
 
 /// On the broker port.
-pub(crate) fn handle(broker: &Arc<Broker>, peer: &Peer, request: &Request<'_>) -> Handled {
+pub(crate) fn handle(broker: &Arc<Broker>, peer: &Arc<Peer>, request: &Request<'_>) -> Handled {
     consume_failed(broker, Some(peer), request)
 }
 
+/// What the request says.
+struct Asked {
+    group: String,
+    offset: Offset,
+    delay_level: i32,
+    attempts_max: Option<i32>,
+    origin_message_id: Option<String>,
+    origin_topic: Option<String>,
+}
+
 /// `member` is the connection that must belong to the group for its word on what it reads to count.
-fn consume_failed(broker: &Arc<Broker>, member: Option<&Peer>, request: &Request<'_>) -> Handled {
+fn consume_failed(broker: &Arc<Broker>, member: Option<&Arc<Peer>>, request: &Request<'_>) -> Handled {
     let fields = request.fields();
     let group = fields.required("group")?;
     if broker.store.group(group).is_none() {
@@ -45,24 +57,57 @@ fn consume_failed(broker: &Arc<Broker>, member: Option<&Peer>, request: &Request
     }
     // Clients before 3.4.9 send a limit that means nothing.
     let honoured = request.header.version >= VERSION_CLIENT_ATTEMPTS_MAX;
-    let named = |name| fields.get(name).filter(|text: &&str| !text.is_empty());
-    let failure = Failure {
-        group,
+    let named = |name| fields.get(name).filter(|text: &&str| !text.is_empty()).map(str::to_owned);
+    let asked = Asked {
+        group: group.to_owned(),
         offset: Offset(fields.required_number("offset")?),
         delay_level: fields.number("delayLevel")?.unwrap_or(0),
         attempts_max: fields.number("maxReconsumeTimes")?.filter(|_| honoured),
         origin_message_id: named("originMsgId"),
         origin_topic: named("originTopic"),
     };
-    let failed = check_reader(broker, group, failure.offset, member)?;
-    let pending = broker.store.consume_failed(&failure).map_err(refusal)?;
-    let (broker, group) = (Arc::clone(broker), group.to_owned());
-    Ok(when_decided(pending, move |result| {
-        if let Ok(outcome @ (Failed::Again(_) | Failed::DeadLetter)) = result {
-            broker.traffic.failed(&group, &failed.topic, outcome == Failed::DeadLetter, failed.body_bytes);
+    let (broker, member) = (Arc::clone(broker), member.map(Arc::clone));
+    Ok(Reply::later(
+        async move { again_or_not(&broker, asked, member).await.unwrap_or_else(|refusal| refusal) },
+    ))
+}
+
+async fn again_or_not(
+    broker: &Arc<Broker>,
+    asked: Asked,
+    member: Option<Arc<Peer>>,
+) -> std::result::Result<Response, Response> {
+    // The record may be an old one, so it is read outside of the runtime's threads; the append finds it in memory.
+    let (own, group, offset) = (Arc::clone(broker), asked.group.clone(), asked.offset);
+    let failed = blocking(move || Ok(check_reader(&own, &group, offset, member.as_deref()))).await??;
+    let result = append(broker, &asked).await?.await;
+    if let Ok(outcome @ (Failed::Again(_) | Failed::DeadLetter)) = result {
+        let dead = outcome == Failed::DeadLetter;
+        broker.traffic.failed(&asked.group, &failed.topic, dead, failed.body_bytes);
+    }
+    Ok(answer(result))
+}
+
+/// Appends what becomes of the message; waits while the store prepares space.
+async fn append(broker: &Broker, asked: &Asked) -> std::result::Result<Pending<Failed>, Response> {
+    let failure = Failure {
+        group: &asked.group,
+        offset: asked.offset,
+        delay_level: asked.delay_level,
+        attempts_max: asked.attempts_max,
+        origin_message_id: asked.origin_message_id.as_deref(),
+        origin_topic: asked.origin_topic.as_deref(),
+    };
+    let mut patience = Patience::begin();
+    loop {
+        match broker.store.consume_failed(&failure).map_err(refusal) {
+            Err(refusal) if refusal.not_yet => match patience.next_try() {
+                Some(at) => sleep_until(at).await,
+                None => return Err(refusal),
+            },
+            other => return other,
         }
-        answer(result)
-    }))
+    }
 }
 
 /// The message that a group failed to consume.

@@ -569,7 +569,9 @@ impl Connection {
     /// Writes what is ready, and lets requests that are under way end without an answer.
     async fn finish<W: AsyncWrite + Unpin>(mut self, mut writer: W) {
         self.catch_up();
-        let mut in_flight = mem::take(&mut self.in_flight);
+        // A pull that waits goes with its client: woken later, it would take news that nobody reads.
+        let under_way = mem::take(&mut self.in_flight).into_iter().filter(|one| !one.asked.is_pull());
+        let mut in_flight: FuturesUnordered<_> = under_way.collect();
         if !in_flight.is_empty() {
             let store = self.broker.store.clone();
             tokio::spawn(timeout(LAST_WORDS, async move {

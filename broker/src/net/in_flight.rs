@@ -12,7 +12,11 @@ use tokio::time::Instant;
 use crate::{
     broker::{Broker, Counters},
     latency::Kind,
-    remoting::{Encoding, Response, codes::response, command::Later},
+    remoting::{
+        Encoding, Response,
+        codes::{request as codes, response},
+        command::Later,
+    },
 };
 
 /// What a request counts as by its answer.
@@ -36,6 +40,12 @@ pub(super) struct Asked {
     pub(super) charge: usize,
     /// When it came.
     pub(super) came: Instant,
+}
+
+impl Asked {
+    pub(super) fn is_pull(&self) -> bool {
+        matches!(self.code, codes::PULL_MESSAGE | codes::LITE_PULL_MESSAGE)
+    }
 }
 
 /// A request whose answer comes later.

@@ -99,3 +99,23 @@ async fn clients_make_so_many_groups_and_topics_and_administrators_more() {
     assert_eq!(make_topic(&mut client, "T").await.code, 0, "changes are none the less made");
     running.stop().await;
 }
+
+/// A pull that waits when its client goes takes no news that another member is to hear.
+#[tokio::test]
+async fn a_pull_ends_with_its_connection() {
+    let running = Running::start().await;
+    let (mut gone, mut here) = (running.client().await, running.client().await);
+    here.put("T", "0", "", b"x").await;
+    gone.heartbeat("gone", "G", "T", "*").await;
+    here.heartbeat("here", "G", "T", "*").await;
+    gone.send(11, &pull_fields("T", "1", "90000", "*"), b"").await;
+    until(|| running.broker.holds.waiting() == 1).await;
+    drop(gone);
+    until(|| running.broker.clients.consumer_ids("G") == ["here"]).await;
+    assert_eq!(running.broker.holds.waiting(), 0);
+    let reset = [("topic", "T"), ("group", "G"), ("timestamp", "0"), ("isForce", "true")];
+    assert_eq!(here.ask(222, &reset, b"").await.code, 0);
+    let moved = here.ask(11, &pull_fields("T", "1", "0", "*"), b"").await;
+    assert_eq!((moved.code, moved.number("nextBeginOffset")), (21, 0));
+    running.stop().await;
+}

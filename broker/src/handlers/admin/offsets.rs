@@ -13,16 +13,18 @@ use crate::{
 };
 
 /// Code 43: the progress of all groups.
-pub(super) fn all(broker: &Broker) -> Handled {
-    let mut table = Map::new();
-    for group in broker.store.groups() {
-        for entry in broker.store.progress(&group.name) {
-            let of_topic =
-                table.entry(format!("{}@{}", entry.topic, group.name)).or_insert_with(|| json!({}));
-            of_topic[entry.queue.to_string()] = json!(entry.offset);
+pub(super) fn all(broker: &Arc<Broker>) -> Handled {
+    reply::read(broker, |broker| {
+        let mut table = Map::new();
+        for group in broker.store.groups() {
+            for entry in broker.store.progress(&group.name) {
+                let of_topic =
+                    table.entry(format!("{}@{}", entry.topic, group.name)).or_insert_with(|| json!({}));
+                of_topic[entry.queue.to_string()] = json!(entry.offset);
+            }
         }
-    }
-    Ok(reply::body(&json!({ "offsetTable": table })).into())
+        Ok(reply::body(&json!({ "offsetTable": table })))
+    })
 }
 
 /// Code 314: a group goes on where another one is, in one topic or in all.
