@@ -125,10 +125,38 @@ impl Bucket {
     /// # Errors
     /// The medium's.
     pub fn directory(&self) -> Result<Vec<Entry>> {
-        let bytes = read(&self.reader, HEADER_BYTES as u64, u64::from(self.entries) * ENTRY_BYTES as u64)?;
+        self.part(0, self.entries)
+    }
+
+    /// Up to `count` timers of the directory from `slot` on.
+    ///
+    /// # Errors
+    /// The medium's.
+    pub fn part(&self, slot: u32, count: u32) -> Result<Vec<Entry>> {
+        let count = count.min(self.entries.saturating_sub(slot));
+        let at = HEADER_BYTES as u64 + u64::from(slot) * ENTRY_BYTES as u64;
+        let bytes = read(&self.reader, at, u64::from(count) * ENTRY_BYTES as u64)?;
         let mut r = Reader::new(&bytes);
         let entries = std::iter::from_fn(|| entry(&mut r).ok());
         Ok(entries.collect())
+    }
+
+    /// The first slot whose timer is this one or behind it in order of (due, schedule offset); reads a few entries.
+    ///
+    /// # Errors
+    /// The medium's.
+    pub fn slot_at(&self, due_ms: i64, schedule: Offset) -> Result<u32> {
+        let (mut low, mut high) = (0, self.entries);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = self.entry(middle)?;
+            if (entry.due_ms, entry.schedule) < (due_ms, schedule) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
     }
 
     /// What the directory says of the timer in `slot`.

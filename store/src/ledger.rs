@@ -1,15 +1,17 @@
 //! The ledger of timers: what is pending, when it is due, and what became of one.
 //!
 //! Nothing here holds the views' lock for more than 1,024 timers at a time: those whose record is in the log are walked
-//! in log order, the others through the directories of their buckets, which are read outside of the lock. So a page or
-//! a forecast costs a look at every pending timer, half a microsecond each on the caller's thread, and holds nobody up.
-//! What it tells was true of each timer at some moment meanwhile.
+//! in log order, the others through the directories of their buckets, which are read outside of the lock. So a forecast
+//! costs a look at every pending timer, half a microsecond each on the caller's thread, and holds nobody up. A page costs
+//! that of the timers in the log only: the directories are in order of (due, log position), so of each bucket it reads
+//! what the page may hold. What is told was true of each timer at some moment meanwhile.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use crate::base::Buckets;
+use crate::bucket::Bucket;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Cancel, Handle};
 use crate::offset::Offset;
@@ -18,7 +20,9 @@ use crate::store::Store;
 use crate::views::{Pending, Place};
 
 /// How many timers are looked at before others get the views' lock.
-const AT_ONCE: usize = 1024;
+const AT_ONCE: u32 = 1024;
+/// Before every timer.
+const FIRST: Handle = Handle { due_ms: i64::MIN, schedule: Offset(0) };
 /// How many times a walk starts again because records moved to a bucket meanwhile.
 const WALKS_MAX: usize = 3;
 /// The most timers in a page.
@@ -121,8 +125,12 @@ impl Store {
     /// A bucket's, if its directory cannot be read.
     pub fn timer_forecast(&self, times_ms: &[i64]) -> Result<Vec<u64>> {
         self.walk(
+            FIRST,
             || vec![0; times_ms.len() + 1],
-            |counts, handle, _| counts[slot_of(times_ms, handle.due_ms)] += 1,
+            |counts, handle, _| {
+                counts[slot_of(times_ms, handle.due_ms)] += 1;
+                true
+            },
         )
     }
 
@@ -134,12 +142,14 @@ impl Store {
     pub fn timer_topics(&self, records: usize) -> Result<BTreeMap<String, u64>> {
         let every = self.timers_pending().div_ceil(records.max(1)).max(1);
         let (_, sample) = self.walk(
+            FIRST,
             || (0, Vec::new()),
             |(seen, sample), handle, pending| {
                 if *seen % every == 0 {
                     sample.push((handle, *pending));
                 }
                 *seen += 1;
+                true
             },
         )?;
         let buckets = self.core().applier.lock().upkeep().buckets().clone();
@@ -162,10 +172,11 @@ impl Store {
     pub fn timers(&self, query: &TimerQuery<'_>) -> Result<TimerPage> {
         let wanted = query.limit.clamp(1, PAGE_MAX);
         let looked = if query.reads_records() { PAGE_MAX } else { wanted };
-        let first = self.walk(First::default, |first, handle, pending| {
-            if query.covers(handle) {
-                first.offer(handle, *pending, looked);
+        let first = self.walk(query.first(), First::default, |first, handle, pending| {
+            if !query.covers(handle) {
+                return handle.due_ms < query.to_ms;
             }
+            first.offer(handle, *pending, looked)
         })?;
         let buckets = self.core().applier.lock().upkeep().buckets().clone();
         let more = first.left_out;
@@ -216,9 +227,15 @@ impl Store {
         record(pending, buckets, |size| self.core().log.slice(handle.schedule, size))
     }
 
-    /// Shows every pending timer to `add`, once; if records moved meanwhile it starts again, but not for ever: the last
-    /// time a timer may be shown twice.
-    fn walk<T>(&self, start: impl Fn() -> T, add: impl Fn(&mut T, Handle, &Pending)) -> Result<T> {
+    /// Shows the pending timers to `add`, each once; of those in buckets only the ones from `first` on, until `add` says
+    /// that none behind is wanted. If records moved meanwhile it starts again, but not for ever: the last time a timer may
+    /// be shown twice.
+    fn walk<T>(
+        &self,
+        first: Handle,
+        start: impl Fn() -> T,
+        add: impl Fn(&mut T, Handle, &Pending) -> bool,
+    ) -> Result<T> {
         let views = &self.core().views;
         let moves = || views.read().timers.moves();
         for round in 1.. {
@@ -227,7 +244,8 @@ impl Store {
             while let Some(next) = {
                 let views = views.read();
                 let mut last = None;
-                for (schedule, pending) in views.timers.logged(from..Offset(u64::MAX)).take(AT_ONCE) {
+                for (schedule, pending) in views.timers.logged(from..Offset(u64::MAX)).take(AT_ONCE as usize)
+                {
                     add(&mut seen, Handle { due_ms: pending.due_ms, schedule }, pending);
                     last = Some(schedule);
                 }
@@ -237,25 +255,35 @@ impl Store {
             }
             let buckets = self.core().applier.lock().upkeep().buckets().clone();
             for bucket in buckets.values() {
-                for entries in bucket.directory()?.chunks(AT_ONCE) {
-                    let views = views.read();
-                    for entry in entries {
-                        let pending = views.timers.get(entry.schedule).filter(|p| is_in(p, bucket.segment));
-                        if let Some(pending) = pending {
-                            add(
-                                &mut seen,
-                                Handle { due_ms: pending.due_ms, schedule: entry.schedule },
-                                pending,
-                            );
-                        }
-                    }
-                }
+                self.walk_bucket(bucket, first, |handle, pending| add(&mut seen, handle, pending))?;
             }
             if before == moves() || round == WALKS_MAX {
                 return Ok(seen);
             }
         }
         unreachable!("the last round returns")
+    }
+
+    fn walk_bucket(
+        &self,
+        bucket: &Bucket,
+        first: Handle,
+        mut add: impl FnMut(Handle, &Pending) -> bool,
+    ) -> Result<()> {
+        let mut slot = if first == FIRST { 0 } else { bucket.slot_at(first.due_ms, first.schedule)? };
+        while slot < bucket.entries {
+            let entries = bucket.part(slot, AT_ONCE)?;
+            let views = self.core().views.read();
+            for entry in entries {
+                let pending = views.timers.get(entry.schedule).filter(|p| is_in(p, bucket.segment));
+                let handle = |pending: &Pending| Handle { due_ms: pending.due_ms, schedule: entry.schedule };
+                if pending.is_some_and(|pending| !add(handle(pending), pending)) {
+                    return Ok(());
+                }
+            }
+            slot += AT_ONCE;
+        }
+        Ok(())
     }
 }
 
@@ -299,6 +327,12 @@ pub(crate) fn describe(handle: Handle, pending: &Pending, record: Result<Bytes>)
 }
 
 impl TimerQuery<'_> {
+    /// No timer before this one is wanted.
+    fn first(&self) -> Handle {
+        let from = Handle { due_ms: self.from_ms, ..FIRST };
+        self.after.map_or(from, |after| after.max(from))
+    }
+
     /// Whether the range and the place to go on from include this timer.
     pub(crate) fn covers(&self, handle: Handle) -> bool {
         (self.from_ms..self.to_ms).contains(&handle.due_ms) && self.after.is_none_or(|after| handle > after)
@@ -325,16 +359,18 @@ pub(crate) struct First {
 }
 
 impl First {
-    pub(crate) fn offer(&mut self, handle: Handle, pending: Pending, most: usize) {
+    /// Takes a timer if it is among the first `most`; false if none behind it can be.
+    pub(crate) fn offer(&mut self, handle: Handle, pending: Pending, most: usize) -> bool {
         if self.timers.len() == most && self.timers.last_key_value().is_some_and(|(last, _)| handle > *last) {
             self.left_out = true;
-            return;
+            return false;
         }
         self.timers.insert(handle, pending);
         if self.timers.len() > most {
             self.timers.pop_last();
             self.left_out = true;
         }
+        true
     }
 }
 
