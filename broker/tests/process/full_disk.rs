@@ -155,6 +155,8 @@ fn fires_while_full(data: &Path, seconds: u32) -> bool {
     let filler = data.with_file_name("filler");
     let served = Served::start(data, &["--segment-bytes", "4MiB"]);
     let mut client = served.client();
+    // What is reserved is so from the first append on.
+    assert_eq!(client.put("T", b"first").code, 0);
     until("there is no reserve", || data.join("reserve.open").exists());
     let delay = format!("TIMER_DELAY_MS\u{1}{}\u{2}", seconds * 1000);
     assert_eq!(client.put_with("D", &delay, &[b'd'; 100_000]).code, 0);
