@@ -68,9 +68,7 @@ impl Clients {
 }
 
 fn connected<'a>(members: impl Iterator<Item = &'a Box<Member>>) -> Vec<Connected> {
-    let shown =
-        |member: &Box<Member>| Connected { contact: member.contact.clone(), heard_ms: member.heard_ms };
-    members.map(shown).collect()
+    members.map(|member| Connected { contact: member.contact.clone(), heard_ms: member.heard_ms }).collect()
 }
 
 fn wants(group: &ConsumerGroup) -> BTreeMap<String, Arc<Subscription>> {
