@@ -11,7 +11,7 @@ use mainspring_broker::{
     clients::holds::Holds,
 };
 
-/// The C library keeps a pool of memory for every thread, and none of them shrinks (ADR 15).
+/// The C library keeps a pool of memory for every thread, and none of them shrinks (ADR 12).
 #[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

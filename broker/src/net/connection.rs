@@ -12,8 +12,8 @@
 //! - a client that does not take its answers, or not finish a request, is closed at the second look, see `LOOK_EVERY`;
 //! - a one-way request is never answered;
 //! - what had come before the client went is served, whether or not its answers find anybody;
-//! - a request for which the store prepares space, or has too much to flush, is tried again and holds back those behind it on its connection, so
-//!   that sends keep their order; nobody else waits for it;
+//! - a request for which the store prepares space, or has too much to flush, is tried again and holds back those behind
+//!   it on its connection, so that sends keep their order; nobody else waits for it;
 //! - whatever the bytes or the handler do, only this connection ends, or not even that.
 
 use std::{
