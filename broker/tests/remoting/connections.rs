@@ -276,9 +276,10 @@ async fn a_question_for_an_offset_sees_the_commit_before_it() {
         client.heartbeat("c", "g", "T", "*").await;
         for offset in ["1", "2", "3"] {
             let mut bytes = client.encode(15, 2, &commit(offset), b"");
+            let question = client.next;
             bytes.extend(client.encode(14, 0, &COMMITTED, b""));
             client.stream.write_all(&bytes).await.unwrap();
-            assert_eq!(client.receive().await.fields["offset"], offset);
+            assert_eq!(client.answer_to(question).await.fields["offset"], offset);
         }
         running.stop().await;
     }

@@ -174,7 +174,8 @@ impl Answer {
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     input: BytesMut,
-    next: i32,
+    /// The number of the next request.
+    pub(crate) next: i32,
     /// Requests of the broker that came while an answer was waited for.
     pub(crate) pushed: Vec<Answer>,
     pub(crate) version: i32,
