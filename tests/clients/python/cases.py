@@ -230,8 +230,12 @@ def push_broadcast():
     topic, group = fresh("broadcast"), fresh("g")
     sender = producer()
     send(sender, topic, ["first"])
-    members = [
-        Consumer(group, topic, listener=lambda _got: LATER, model=client.MessageModel.BROADCASTING) for _ in range(2)]
+
+    def fails_one(got):
+        # A failure costs a broadcast consumer of this client what came in the same pull behind it, so it comes alone.
+        return LATER if got.body == "fails" else SUCCESS
+
+    members = [Consumer(group, topic, listener=fails_one, model=client.MessageModel.BROADCASTING) for _ in range(2)]
     # A broadcast consumer of this client begins at the end of each queue, wherever that is when it first pulls.
     deadline = time.monotonic() + 40
     while not all(len({got.queue for got in member.inbox.all()}) == 4 for member in members):
@@ -240,6 +244,10 @@ def push_broadcast():
         time.sleep(0.5)
     bodies = numbered("all", 30)
     send(sender, topic, bodies)
+    for member in members:
+        member.inbox.wait_each(bodies)
+    send(sender, topic, ["fails"])
+    bodies.append("fails")
     for member in members:
         member.inbox.wait_each(bodies)
     time.sleep(3)
