@@ -24,6 +24,8 @@ const ACKNOWLEDGED_MORE: u64 = 1_000;
 /// A kill comes at the latest so long after the count was reached, milliseconds: mostly the first, sometimes the second,
 /// so that what is done in the background gets its turn too.
 const EXTRA_MAX_MS: [u64; 2] = [60, 2_000];
+/// The same in a control: a fast machine would fill a segment meanwhile, and its digest tells the store itself.
+const EXTRA_CONTROL_MAX_MS: [u64; 2] = [60, 60];
 /// A timer that is owed and not there is waited for so long before it counts as lost, milliseconds.
 const GRACE_MS: u64 = 20_000;
 /// The same in a control, where it is expected.
@@ -57,6 +59,7 @@ pub(crate) struct Campaign {
     chance: Chance,
     start_ms: u64,
     grace_ms: u64,
+    extra_max_ms: [u64; 2],
     next_id: u64,
     /// Changes the data directory between a kill and the start after it, for the control.
     harm: Option<fn(&std::path::Path) -> io::Result<()>>,
@@ -108,6 +111,7 @@ impl Campaign {
             chance,
             start_ms: elapsed_ms(),
             grace_ms: GRACE_MS,
+            extra_max_ms: EXTRA_MAX_MS,
             next_id: 1,
             harm: None,
         })
@@ -128,7 +132,7 @@ impl Campaign {
     pub(crate) fn run(&mut self, kills: u32, until: Until) -> io::Result<Totals> {
         let mut totals = Totals { in_flight_min: u64::MAX, acknowledged_min: u64::MAX, ..Totals::default() };
         if until == Until::Fault {
-            self.grace_ms = GRACE_CONTROL_MS;
+            (self.grace_ms, self.extra_max_ms) = (GRACE_CONTROL_MS, EXTRA_CONTROL_MAX_MS);
         }
         println!("{}", table::HEAD);
         for kill in 1.. {
@@ -206,7 +210,7 @@ impl Campaign {
         let threads = load::start(self.broker.address(), seed, &shared, &self.checker.journal, failed);
         let enough = ACKNOWLEDGED_MIN + self.chance.below(ACKNOWLEDGED_MORE);
         let stalled = self.wait_for(&shared, enough);
-        let longest_ms = EXTRA_MAX_MS[usize::from(self.chance.one_in(4))];
+        let longest_ms = self.extra_max_ms[usize::from(self.chance.one_in(4))];
         pause(self.chance.below(longest_ms));
         let in_flight = shared.in_flight.load(Ordering::Relaxed);
         let before_ms = now_ms();

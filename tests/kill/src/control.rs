@@ -48,7 +48,7 @@ pub(crate) fn all(program: &Path, planted: &Path, seed: u64) -> io::Result<bool>
             name: "planted FiresTwice: timers that fired are pending again after a start",
             // Digests at segments' ends show the store itself that timers came back, and it does not open. To see
             // whether the checker sees it too, this control gets one long segment.
-            setup: Setup { segment_bytes: String::from("64MiB"), ..bug("FiresTwice") },
+            setup: Setup { segment_bytes: String::from("256MiB"), ..bug("FiresTwice") },
             harm: None,
             count: |faults| faults.doubled,
             what: "doubled",
