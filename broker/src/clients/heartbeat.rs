@@ -166,7 +166,10 @@ fn message_model<'de, D: Deserializer<'de>>(input: D) -> Result<MessageModel, D:
 }
 
 /// How members of a group get messages, by ordinal.
-const CONSUME_TYPES: [&str; 3] = ["CONSUME_ACTIVELY", "CONSUME_PASSIVELY", "CONSUME_POP"];
+const CONSUME_TYPES: [&str; 3] = ["CONSUME_ACTIVELY", PUSHED, "CONSUME_POP"];
+
+/// What push consumers say of how they get messages.
+pub const PUSHED: &str = "CONSUME_PASSIVELY";
 
 /// Where members of a group begin, by ordinal.
 const FROM_WHERE: [&str; 6] = [

@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 
 use crate::{
     clients::{
-        heartbeat::{ConsumerData, Heartbeat, MessageModel, SubscriptionData},
+        heartbeat::{ConsumerData, Heartbeat, MessageModel, PUSHED, SubscriptionData},
         kept::{Kept, Room, TooMuch},
         peer::Peer,
         subscription::{GROUP_BYTES, Subscription, TOPIC_READ_BYTES, bytes_of, member_bytes},
@@ -406,6 +406,12 @@ impl Clients {
     #[must_use]
     pub fn model(&self, group: &str) -> Option<MessageModel> {
         self.groups.lock().consumers.get(group).map(|group| group.model)
+    }
+
+    /// Whether a consumer group's members are push consumers, by the last heartbeat.
+    #[must_use]
+    pub fn is_pushed(&self, group: &str) -> bool {
+        self.groups.lock().consumers.get(group).is_some_and(|group| group.consume_type == PUSHED)
     }
 
     /// What a consumer group wants of a topic.

@@ -49,7 +49,7 @@ fn handle_broker(broker: &Arc<Broker>, code: i32, peer: &Arc<Peer>, request: &Re
             send::handle(broker, peer, request)
         }
         codes::SEND_REPLY_MESSAGE | codes::SEND_REPLY_MESSAGE_V2 => reply::handle(broker, peer, request),
-        codes::PULL_MESSAGE | codes::LITE_PULL_MESSAGE => pull::handle(broker, request),
+        codes::PULL_MESSAGE | codes::LITE_PULL_MESSAGE => pull::handle(broker, peer, request),
         codes::QUERY_MESSAGE => find::by_key(broker, request),
         codes::VIEW_MESSAGE_BY_ID => find::by_position(broker, request),
         codes::QUERY_CONSUMER_OFFSET => offsets::query(broker, request),

@@ -21,13 +21,15 @@
 use std::{sync::Arc, time::Duration};
 
 use mainspring::{PERM_READ, ReadRequest, ReadResult, ReadStatus, Result as StoreResult};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     broker::{Broker, Maker, look_up},
     clients::{
         heartbeat::{ExpressionType, MessageModel},
         holds::Wanted,
+        peer::Peer,
+        resets::Way,
     },
     filter::{Filter, selects},
     handlers::{membership, offsets, topics},
@@ -56,9 +58,13 @@ const BYTES_MAX: usize = 4 * 1024 * 1024;
 const RECHECK: Duration = Duration::from_secs(5);
 /// Longest hold; a connection without traffic is closed after two minutes.
 const SUSPEND_MAX: Duration = Duration::from_secs(90);
+/// A consumer that is about to leave its place waits so long for its answer, so that it does not ask again and again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 struct Pull {
+    /// The connection that it came by.
+    by: u64,
     wanted: Wanted,
     max_records: usize,
     max_bytes: usize,
@@ -100,10 +106,10 @@ impl Pull {
 }
 
 /// Serves codes 11 and 361.
-pub(crate) fn handle(broker: &Arc<Broker>, request: &Request<'_>) -> Handled {
+pub(crate) fn handle(broker: &Arc<Broker>, peer: &Peer, request: &Request<'_>) -> Handled {
     let fields = request.fields();
     let group = fields.required("consumerGroup")?;
-    let pull = read_fields(broker, request, group)?;
+    let pull = read_fields(broker, peer, request, group)?;
     match broker.store.group(group) {
         Some(config) if !config.consume => {
             let text = format!("the consumer group {group} may not consume");
@@ -143,7 +149,7 @@ fn is_broadcast(broker: &Broker, group: &str) -> bool {
     broker.clients.model(group) == Some(MessageModel::Broadcasting)
 }
 
-fn read_fields(broker: &Broker, request: &Request<'_>, group: &str) -> Result<Pull, Response> {
+fn read_fields(broker: &Broker, peer: &Peer, request: &Request<'_>, group: &str) -> Result<Pull, Response> {
     let fields = request.fields();
     let topic = fields.required("topic")?;
     let queue: i32 = fields.required_number("queueId")?;
@@ -162,6 +168,7 @@ fn read_fields(broker: &Broker, request: &Request<'_>, group: &str) -> Result<Pu
     let max_bytes = fields.number::<i64>("maxMsgBytes")?.filter(|bytes| *bytes > 0);
     let at_most = |n: i64, most: usize| usize::try_from(n).unwrap_or(most).min(most);
     Ok(Pull {
+        by: peer.id,
         wanted: Wanted {
             topic: topic.to_owned(),
             queue,
@@ -247,8 +254,16 @@ fn commit(broker: &Broker, fields: &Fields<'_>, group: &str, pull: &Pull) -> Res
 }
 
 fn serve(broker: &Arc<Broker>, group: &str, pull: Pull) -> Handled {
-    if let Some(moved) = moved(broker, group, &pull.wanted) {
-        return Ok(moved.into());
+    match way(broker, group, &pull) {
+        Way::On => {}
+        Way::To(target) => return Ok(moved(broker, &pull, target).into()),
+        Way::Wait => {
+            let answer = stays(broker, &pull);
+            return Ok(Reply::later(async move {
+                sleep(PAUSE).await;
+                answer
+            }));
+        }
     }
     let own = || (Arc::clone(broker), group.to_owned());
     if pull.is_long() {
@@ -281,13 +296,26 @@ async fn read(broker: &Arc<Broker>, pull: &Pull) -> Result<ReadResult, Response>
     Ok(pull.read(broker)?)
 }
 
+/// Where an administrator wants this reader to go on.
+fn way(broker: &Broker, group: &str, pull: &Pull) -> Way {
+    let Wanted { topic, queue, from, .. } = &pull.wanted;
+    broker.resets.way(group, (topic, *queue), (*from, pull.by), broker.clock.elapsed_ms())
+}
+
 /// The answer to a consumer whose progress was set to another place than it reads at.
-fn moved(broker: &Broker, group: &str, wanted: &Wanted) -> Option<Response> {
-    let Wanted { topic, queue, from, .. } = wanted;
-    let target = broker.resets.take(group, topic, *queue).filter(|target| target != from)?;
-    let range = broker.store.queue_range(topic, *queue).unwrap_or_default();
-    let moved = Response::refuse(response::PULL_OFFSET_MOVED, "OFFSET_RESET");
-    Some(with_offsets(moved, target, range.start, range.end))
+fn moved(broker: &Broker, pull: &Pull, target: u64) -> Response {
+    beside(broker, pull, (response::PULL_OFFSET_MOVED, "OFFSET_RESET"), target)
+}
+
+/// The answer to one that will leave this place by itself: nothing of it any more.
+fn stays(broker: &Broker, pull: &Pull) -> Response {
+    beside(broker, pull, (response::PULL_NOT_FOUND, "OFFSET_RESET"), pull.wanted.from)
+}
+
+/// An answer without looking at the queue's messages.
+fn beside(broker: &Broker, pull: &Pull, (code, remark): (i32, &'static str), next: u64) -> Response {
+    let range = broker.store.queue_range(&pull.wanted.topic, pull.wanted.queue).unwrap_or_default();
+    with_offsets(Response::refuse(code, remark), next, range.start, range.end)
 }
 
 async fn held(broker: &Arc<Broker>, group: &str, pull: Pull, limit: Duration) -> Response {
@@ -300,8 +328,10 @@ async fn hold(broker: &Arc<Broker>, group: &str, mut pull: Pull, limit: Duration
     loop {
         let mut hold = broker.holds.hold(&pull.wanted);
         let last = Instant::now() >= deadline || broker.holds.is_stopped();
-        if let Some(moved) = moved(broker, group, &pull.wanted) {
-            return moved;
+        match way(broker, group, &pull) {
+            Way::On => {}
+            Way::To(target) => return moved(broker, &pull, target),
+            Way::Wait => return stays(broker, &pull),
         }
         let result = match read(broker, &pull).await {
             Ok(result) => result,

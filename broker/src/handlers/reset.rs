@@ -1,9 +1,12 @@
 //! Code 222: an administrator sets a group's progress on a topic to a time, or in one queue to an offset.
 //!
 //! Three things happen. The progress is set in the log, of all queues in one frame, so that whoever comes later goes on
-//! there. Members that are online are told by 220; Java's push consumers then pause for ten seconds and go on there by
-//! themselves. And the next pull of each queue, a held one at once, is answered with the new place, which serves consumers
-//! that know no 220; until then, what the group commits is not heard.
+//! there. Members that are online are told by 220. And the next pull of each queue, a held one at once, is answered with the
+//! new place, which serves consumers that know no 220; see [`crate::clients::resets`] for those that go by it alone.
+//!
+//! C++ clients get both, 220 first. After 220 they drop the queue for some ten milliseconds, and a pull that is answered in
+//! between ends quietly; one that stayed would go on beside the new one and move its place. If the answer comes too early
+//! or too late, they get messages once more, but miss none.
 
 use std::{ops::Range, sync::Arc};
 
@@ -154,15 +157,16 @@ async fn carry_out(broker: &Broker, plan: &Plan, members: &[Contact]) -> Result<
         tracing::info!(group, topic, timestamp, members, unsaid, "setting a group's progress");
     }
     if !members.is_empty() {
+        let told = followers(broker, group, members);
         let now_ms = broker.clock.elapsed_ms();
         for (queue, target) in targets {
-            broker.resets.set(group, (topic, *queue), *target, now_ms);
+            broker.resets.set(group, (topic, *queue), *target, &told, now_ms);
         }
     }
     if let Err(error) = set_progress(broker, plan).await {
         // The administrator is told that nothing was set, so members are to be heard again.
         for (queue, _) in targets {
-            let _ = broker.resets.take(group, topic, *queue);
+            broker.resets.take_back(group, topic, *queue);
         }
         return Err(error.into());
     }
@@ -188,6 +192,15 @@ async fn set_progress(broker: &Broker, plan: &Plan) -> mainspring::Result<()> {
     Ok(())
 }
 
+/// The connections whose clients go by 220 alone: push consumers of Java and Go. Java's others do not heed it.
+fn followers(broker: &Broker, group: &str, members: &[Contact]) -> Arc<[u64]> {
+    if !broker.clients.is_pushed(group) {
+        return Arc::default();
+    }
+    let heeds = |member: &&Contact| matches!(member.software.language.as_str(), "JAVA" | "GO");
+    members.iter().filter(heeds).map(|member| member.peer.id).collect()
+}
+
 /// Code 220, in the form that the member reads.
 fn tell(broker: &Broker, plan: &Plan, member: &Contact) {
     let as_list = match member.software.language.as_str() {
@@ -203,7 +216,7 @@ fn tell(broker: &Broker, plan: &Plan, member: &Contact) {
         .with("isForce", plan.force)
         .with_body(body);
     if !member.peer.push(push) {
-        // Its next pull tells it too.
+        // Its next pull tells it too, at once or when patience ends.
         tracing::debug!(client = member.client_id, "a client does not read its notifications");
     }
 }

@@ -260,6 +260,10 @@ impl Connection {
                         return end;
                     }
                 }
+                // Before answers, some of which follow from what the client is told here.
+                Some(push) = pushes.recv(), if self.outbox.len() < IN_FLIGHT_BYTES_MAX => {
+                    self.outbox.push_request(self.encoding, push.opaque, push.one_way, push.request);
+                }
                 answered = self.standing.next(),
                     if !self.standing.is_empty() && self.outbox.len() < IN_FLIGHT_BYTES_MAX =>
                 {
@@ -274,9 +278,6 @@ impl Connection {
                     if let Err(error) = self.try_stalled() {
                         return End::Protocol(error);
                     }
-                }
-                Some(push) = pushes.recv(), if self.outbox.len() < IN_FLIGHT_BYTES_MAX => {
-                    self.outbox.push_request(self.encoding, push.opaque, push.one_way, push.request);
                 }
                 () = self.claim.granted() => look.as_mut().reset(Instant::now() + LOOK_IN_NEED),
                 read = reader.read_buf(&mut self.input), if may_read => match read {

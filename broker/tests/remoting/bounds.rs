@@ -105,6 +105,7 @@ async fn clients_make_so_many_groups_and_topics_and_administrators_more() {
 async fn a_pull_ends_with_its_connection() {
     let running = Running::start().await;
     let (mut gone, mut here) = (running.client().await, running.client().await);
+    here.language = "CPP"; // its pulls are sent on
     here.put("T", "0", "", b"x").await;
     gone.heartbeat("gone", "G", "T", "*").await;
     here.heartbeat("here", "G", "T", "*").await;

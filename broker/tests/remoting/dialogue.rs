@@ -143,35 +143,69 @@ async fn a_reset_reaches_the_log_and_every_member_in_its_own_form() {
     let first = serde_json::json!({"brokerName": "broker-a", "queueId": 0, "topic": "T", "offset": 0});
     assert_eq!((&list["offsetTable"][0], list["offsetTable"].as_array().unwrap().len()), (&first, 4));
 
-    // What members commit before they have pulled is their old place; the pull tells the new one, once.
+    // What members commit before they have pulled there is their old place.
     assert_eq!(progress(&mut admin, "0").await, 0);
     assert_eq!(commit(&mut java, "0", "5").await.code, 0);
-    let mut pull = pull_fields("T", "5", "0", "*");
-    pull.retain(|(name, _)| !["sysFlag", "commitOffset"].contains(name));
-    pull.extend([("sysFlag", "5"), ("commitOffset", "5")]);
-    let moved = java.ask(11, &pull, b"").await;
+    let mut old_place = pull_fields("T", "5", "0", "*");
+    old_place.retain(|(name, _)| !["sysFlag", "commitOffset"].contains(name));
+    old_place.extend([("sysFlag", "5"), ("commitOffset", "5")]);
+    // Java and Go follow 220, so they are only kept from their old place; C++ is sent on, once.
+    let stays = java.ask(11, &old_place, b"").await;
+    assert_eq!((stays.code, stays.number("nextBeginOffset"), stays.number("maxOffset")), (19, 5, 5));
+    assert_eq!(progress(&mut admin, "0").await, 0);
+    let moved = cpp.ask(11, &old_place, b"").await;
     assert_eq!((moved.code, moved.number("nextBeginOffset"), moved.number("maxOffset")), (21, 0, 5));
     assert_eq!(moved.remark.as_deref(), Some("OFFSET_RESET"));
     assert_eq!(progress(&mut admin, "0").await, 0);
-    assert_eq!(java.ask(11, &pull_fields("T", "5", "0", "*"), b"").await.code, 19);
-    commit(&mut java, "0", "3").await;
-    java.until_offset(&[("consumerGroup", "G"), ("topic", "T"), ("queueId", "0")], 3).await;
+    assert_eq!(cpp.ask(11, &pull_fields("T", "5", "0", "*"), b"").await.code, 19);
+    commit(&mut cpp, "0", "3").await;
+    cpp.until_offset(&[("consumerGroup", "G"), ("topic", "T"), ("queueId", "0")], 3).await;
+
+    // Who follows is heard from his first pull at the new place on.
+    assert_eq!(admin.ask(222, &reset("0", "true"), b"").await.code, 0);
+    assert_eq!(java.ask(11, &old_place, b"").await.code, 19);
+    assert_eq!(java.ask(11, &pull_fields("T", "0", "0", "*"), b"").await.code, 0);
+    commit(&mut java, "0", "4").await;
+    java.until_offset(&[("consumerGroup", "G"), ("topic", "T"), ("queueId", "0")], 4).await;
     running.stop().await;
+}
+
+async fn until_held(running: &Running) {
+    while running.broker.holds.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
 async fn a_held_pull_is_told_of_a_reset_at_once() {
     let (running, mut admin, mut consumer) = with_consumer().await;
+    consumer.language = "CPP";
+    consumer.heartbeat("c", "G", "T", "*").await;
     let opaque = consumer.send(11, &pull_fields("T", "1", "15000", "*"), b"").await;
-    while running.broker.holds.waiting() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until_held(&running).await;
     assert_eq!(admin.ask(222, &reset("0", "true"), b"").await.code, 0);
     let moved = consumer.answer_to(opaque).await;
     assert_eq!((moved.code, moved.number("nextBeginOffset")), (21, 0));
     // A pull that is at the new place already is served.
     assert_eq!(admin.ask(222, &reset("0", "true"), b"").await.code, 0);
     assert_eq!(consumer.ask(11, &pull_fields("T", "0", "0", "*"), b"").await.code, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_held_pull_of_one_that_follows_by_himself_ends_without_news() {
+    let (running, mut admin, mut java) = with_consumer().await;
+    let opaque = java.send(11, &pull_fields("T", "1", "15000", "*"), b"").await;
+    until_held(&running).await;
+    assert_eq!(admin.ask(222, &reset("0", "true"), b"").await.code, 0);
+    let ended = java.answer_to(opaque).await;
+    assert_eq!((ended.code, ended.number("nextBeginOffset")), (19, 1));
+    assert!(java.pushed.iter().any(|push| push.code == 220), "told before");
+    // What comes meanwhile is for the new place.
+    admin.put("T", "0", "", b"second").await;
+    assert_eq!(java.ask(11, &pull_fields("T", "1", "0", "*"), b"").await.code, 19);
+    assert_eq!(java.ask(11, &pull_fields("T", "0", "0", "*"), b"").await.code, 0);
+    assert_eq!(java.ask(11, &pull_fields("T", "1", "0", "*"), b"").await.code, 0);
     running.stop().await;
 }
 

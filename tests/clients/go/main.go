@@ -29,6 +29,7 @@ func main() {
 	producing()
 	consuming()
 	failing()
+	administrating()
 	if len(os.Args) == 2 && os.Args[1] == "--list" {
 		for _, one := range cases {
 			fmt.Println(one.name)
