@@ -55,10 +55,12 @@ pub enum Bug {
     RepeatStored,
     /// The keys of messages that are stored once are forgotten at reopen.
     KeysForgotten,
+    /// A segment may end at the very offset where the next one starts, and is then never sealed.
+    SegmentFilled,
 }
 
 /// All of them, in order.
-pub const ALL: [Bug; 25] = [
+pub const ALL: [Bug; 26] = [
     Bug::AckBeforeFlush,
     Bug::ViewAheadOfCommit,
     Bug::CheckpointCoversUnflushed,
@@ -84,6 +86,7 @@ pub const ALL: [Bug; 25] = [
     Bug::LocksForgotten,
     Bug::RepeatStored,
     Bug::KeysForgotten,
+    Bug::SegmentFilled,
 ];
 
 #[cfg(feature = "planted")]

@@ -50,6 +50,36 @@ fn bases_are_written_also_while_rolls_outpace_flushes() {
     }
 }
 
+/// A segment whose last frame ended at its very end was taken for one that goes on: it was never sealed, got no index file
+/// and no base, and no segment was trimmed any more.
+#[test]
+fn a_segment_that_could_be_filled_to_its_last_byte_ends_like_any_other() {
+    let (medium, clock) = (FaultyBackend::new(1), Arc::new(ManualClock::new(1_000_000)));
+    let store = open(&medium, &clock, Options { retention_bytes: Some(3 * SEGMENT), ..Options::default() });
+    let append = |body: usize| {
+        let before = store.stats().tail.0;
+        store.append(Message::new("t", vec![1; body])).unwrap().wait().unwrap();
+        clock.advance(100);
+        store.stats().tail.0.saturating_sub(before)
+    };
+    append(8);
+    let frame = append(8); // what a message of eight bytes takes
+    for _ in 0..150 {
+        let left = SEGMENT - (store.stats().tail.0 - (1 << 40)) % SEGMENT;
+        if left > 8_000 {
+            append(4_000);
+        } else {
+            append(usize::try_from(left - frame).unwrap() + 8); // its frame would end where the next segment starts
+            append(8);
+        }
+    }
+    store.flush().unwrap();
+    store.step();
+    let stats = store.stats();
+    assert_eq!(stats.indexes, stats.rolls, "{stats:?}");
+    assert!(stats.rolls >= 8 && stats.trims > 0 && stats.log_bytes <= 6 * SEGMENT, "{stats:?}");
+}
+
 /// The base that follows a Trim was frozen before the Trim was applied, so files went one base later.
 #[test]
 fn the_base_after_a_trim_contains_it() {

@@ -16,6 +16,9 @@ use crate::raw::base::RawBase;
 impl History {
     /// Ends this life in one way or another, and begins the next.
     pub(crate) fn end_life(&mut self) -> Verdict {
+        if !self.backend.is_crashed() && self.rng.one_in(4) {
+            self.rest()?;
+        }
         let crashed = self.backend.is_crashed();
         if !crashed && self.rng.below(100) < self.plan.inside {
             self.crash_inside()?;

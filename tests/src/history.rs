@@ -11,7 +11,7 @@ use crate::Verdict;
 use crate::counts::Counts;
 use crate::flights::Flight;
 use crate::invariants::availability::Reasons;
-use crate::invariants::{failstop, timers, views};
+use crate::invariants::{failstop, sealed, timers, views};
 use crate::model::Model;
 use crate::plan::{Class, Plan};
 use crate::raw::RawOp;
@@ -334,9 +334,26 @@ impl History {
         let stats = self.store().stats();
         self.note(|| format!("{stats:?}"));
         timers::none_forgotten(&self.model.fold)?;
+        self.rest()?;
         self.stop()?;
         self.sweep()?;
         self.stop_for_good()
+    }
+
+    /// Lets the store do all that it wants; where nothing fails, nothing is left to do.
+    pub(crate) fn rest(&mut self) -> Verdict {
+        // What fires meanwhile is to be flushed too.
+        for _ in 0..2 {
+            self.flush()?;
+            self.store().step();
+            self.after()?;
+        }
+        if self.backend.is_crashed() || self.reasons.poisoned || self.reasons.io || self.reasons.full {
+            return Ok(());
+        }
+        self.observe()?;
+        let is_frame = |at| self.model.chain.binary_search_by_key(&at, |frame| frame.at).is_ok();
+        sealed::all_that_ended(&self.backend.streams(), is_frame)
     }
 
     /// Compares everything that the store serves with the log.

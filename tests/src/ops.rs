@@ -18,6 +18,8 @@ use crate::plan::Class;
 pub(crate) const TOPICS: [&str; 3] = ["t0", "t1", "t2"];
 pub(crate) const GROUPS: [&str; 2] = ["g0", "g1"];
 const LEVELS: [Wait; 4] = [Wait::Committed, Wait::Committed, Wait::Flushed, Wait::Appended];
+/// Bytes that a frame of one message takes at least beside its body.
+const FRAME_OVERHEAD: u64 = 172;
 
 impl History {
     /// One thing happens.
@@ -130,9 +132,19 @@ impl History {
     /// Appends a message, and perhaps waits for it.
     pub(crate) fn append_one(&mut self) -> Verdict {
         let topic = *self.rng.pick(&TOPICS);
-        let (id, asked) = self.ask(topic, None, None);
+        let body = self.filling();
+        let (id, asked) = self.ask(topic, body, None);
         let wait = *self.rng.pick(&LEVELS);
         self.send(id, &asked, wait)
+    }
+
+    /// A body whose frame ends about where the segment does, now and then where that is near.
+    fn filling(&mut self) -> Option<Vec<u8>> {
+        let at = self.store().stats().tail.0 & ((1 << 40) - 1);
+        let left = self.options.segment_bytes - at % self.options.segment_bytes;
+        let body = left.checked_sub(FRAME_OVERHEAD + self.rng.below(32))?;
+        let fills = body <= 8_000 && self.rng.one_in(2);
+        fills.then(|| Model::body(self.next_id, usize::try_from(body).unwrap_or(0)))
     }
 
     /// Appends this message.

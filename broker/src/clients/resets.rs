@@ -57,7 +57,7 @@ pub struct Resets {
 impl Resets {
     /// Notes that a group is to go on at `target` in a queue, where the clients of the connections `told` go by
     /// themselves.
-    pub fn set(&self, group: &str, (topic, queue): (&str, u32), target: u64, told: &Arc<[u64]>, now_ms: u64) {
+    pub fn set(&self, group: &str, (topic, queue, target): (&str, u32, u64), told: &Arc<[u64]>, now_ms: u64) {
         let mut groups = self.groups.lock();
         let topics = groups.entry(group.to_owned()).or_default();
         let reset = Reset { target, told: Arc::clone(told), set_ms: now_ms };
@@ -140,9 +140,9 @@ mod tests {
         let nobody: Arc<[u64]> = Arc::default();
         let way = |queue, from| resets.way("G", ("T", queue), (from, 1), 0);
         assert_eq!(way(0, 3), Way::On);
-        resets.set("G", ("T", 0), 7, &nobody, 0);
-        resets.set("G", ("T", 0), 8, &nobody, 0);
-        resets.set("G", ("T", 1), 9, &nobody, 5);
+        resets.set("G", ("T", 0, 7), &nobody, 0);
+        resets.set("G", ("T", 0, 8), &nobody, 0);
+        resets.set("G", ("T", 1, 9), &nobody, 5);
         assert!(resets.is_pending("G", "T", 0) && !resets.is_pending("G", "T", 2));
         assert!(!resets.is_pending("H", "T", 0) && !resets.is_pending("G", "U", 0));
         assert_eq!((way(0, 3), way(0, 3)), (Way::To(8), Way::On));
@@ -157,7 +157,7 @@ mod tests {
     fn who_was_told_goes_by_himself_or_is_sent_in_the_end() {
         let (resets, told) = (Resets::default(), Arc::from([4, 6]));
         let way = |from, by, now_ms| resets.way("G", ("T", 0), (from, by), now_ms);
-        let set = || resets.set("G", ("T", 0), 8, &told, 100);
+        let set = || resets.set("G", ("T", 0, 8), &told, 100);
         set();
         assert_eq!((way(20, 6, 100), way(20, 4, 100 + PATIENCE_MS - 1)), (Way::Wait, Way::Wait));
         assert!(resets.is_pending("G", "T", 0), "his old place is not heard while he pauses");

@@ -160,7 +160,7 @@ async fn carry_out(broker: &Broker, plan: &Plan, members: &[Contact]) -> Result<
         let told = followers(broker, group, members);
         let now_ms = broker.clock.elapsed_ms();
         for (queue, target) in targets {
-            broker.resets.set(group, (topic, *queue), *target, &told, now_ms);
+            broker.resets.set(group, (topic, *queue, *target), &told, now_ms);
         }
     }
     if let Err(error) = set_progress(broker, plan).await {

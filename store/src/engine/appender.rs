@@ -19,6 +19,7 @@ use crate::frame::{
 };
 use crate::histogram::Histogram;
 use crate::offset::{EPOCH_BYTES, Offset};
+use crate::planted::{self, Bug};
 use crate::views::Views;
 
 /// What bounds an append.
@@ -341,11 +342,11 @@ impl Appender {
         let segment = self.segment.as_ref().ok_or(Need::Epoch)?;
         let (published, reserved) = (segment.writer.published(), segment.writer.reserved());
         let need = published + len as u64;
-        if need <= reserved {
-            return Ok(());
-        }
-        if need <= self.limits.segment_bytes {
-            return Err(Need::Reserve);
+        // Not up to its last byte: where a segment ends and where the next one starts are two offsets.
+        let fits = need < self.limits.segment_bytes
+            || (need == self.limits.segment_bytes && planted::is(Bug::SegmentFilled));
+        if fits {
+            return if need <= reserved { Ok(()) } else { Err(Need::Reserve) };
         }
         if self.next.is_none() {
             return Err(Need::Segment);

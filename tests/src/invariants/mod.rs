@@ -12,6 +12,7 @@ pub mod progress;
 pub mod rebuild;
 pub mod requests;
 pub mod reuse;
+pub mod sealed;
 pub mod timers;
 pub mod views;
 
