@@ -543,7 +543,9 @@ impl Opening<'_> {
             let voids = views.voids_in(segment.start, found.end);
             let index = match found.index {
                 Some(index) => index,
-                None if self.damage.is_none() && !self.looking => {
+                // Below the state's start its voids are forgotten: such a file would be wrong for the older base, for
+                // which alone the segment is still there.
+                None if self.damage.is_none() && !self.looking && segment.start >= views.start => {
                     index_segment(self.backend, self.secret, segment, &voids)?
                 }
                 None => {

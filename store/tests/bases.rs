@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backends::{Damage, FaultyBackend, Name};
-use mainspring::{CommitRule, ManualClock, Message, Options, Store};
+use mainspring::record::Record;
+use mainspring::{
+    CommitRule, ManualClock, Message, Offset, OnceDraft, Options, ReadRequest, Store, TagFilter, draft,
+};
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -144,6 +147,52 @@ fn without_a_base_that_can_be_read_the_log_is_kept_and_all_goes_on() {
     }
     let stats = store.stats();
     assert!(stats.bases == written && stats.segments > segments && stats.stopped.is_none(), "{stats:?}");
+}
+
+/// A segment below the newest base's start stays for the base before it. Its damaged index file was built again without the
+/// voids that the newest base had forgotten, and with the older base the refused record was shown.
+#[test]
+fn an_index_file_is_not_built_again_by_a_state_that_begins_behind_it() {
+    let (medium, clock) = (FaultyBackend::new(1), Arc::new(ManualClock::new(1_000_000)));
+    let options = || Options { retention_bytes: Some(3 * SEGMENT), ..Options::default() };
+    let store = open(&medium, &clock, options());
+    let once = || OnceDraft { key: Some("k"), due_ms: None, draft: draft("t", b"once") };
+    store.append(Message::new("t", "first")).unwrap().wait().unwrap();
+    let both = [(); 2].map(|()| store.store_once(&[once()]).unwrap());
+    let [_, repeat] = both.map(|pending| pending.wait().unwrap()[0]);
+    assert!(repeat.repeated, "and it stands in the log, refused");
+    while store.stats().trims == 0 {
+        store.append(Message::new("t", vec![1; 8_000])).unwrap().wait().unwrap();
+        clock.advance(100);
+    }
+    store.flush().unwrap();
+    store.step();
+    let stats = store.stats();
+    assert!(stats.start > Offset(1 << 40), "{stats:?}");
+    store.abandon();
+
+    let medium = medium.kill();
+    let index = medium.streams().into_iter().find(|info| info.name.as_str().starts_with("idx-")).unwrap();
+    assert!(
+        index.name.as_str().ends_with(&format!("{:020}", 1_u64 << 40)),
+        "the first segment is there: {index:?}"
+    );
+    assert!(medium.damage(&index.name, 37, &Damage::Flip(1)));
+    open(&medium, &clock, options()).abandon();
+
+    // The newest base is lost, and of the log the frames behind the older one, the Trim among them.
+    let medium = medium.kill();
+    assert!(medium.damage(bases(&medium).last().unwrap(), 60, &Damage::Flip(1)));
+    let last = (stats.tail.0 - (1 << 40)) / SEGMENT * SEGMENT + (1 << 40);
+    assert!(medium.damage(&Name::new(&format!("log-{last:020}")).unwrap(), 60, &Damage::Flip(1)));
+    let store = open(&medium, &clock, options());
+    assert!(store.report().older_base && store.stats().start == Offset(1 << 40), "{:?}", store.report());
+    let all = TagFilter::all();
+    let request =
+        ReadRequest { topic: "t", queue: 0, from: 0, max_records: 4, max_bytes: 8 << 20, filter: &all };
+    let found = store.read(&request).unwrap();
+    let bodies = found.records.iter().map(|record| Record::parse(record).unwrap().body().to_vec());
+    assert_eq!(bodies.filter(|body| body == b"once").count(), 1);
 }
 
 /// Its index file holds no record, and said that it was of 1970.

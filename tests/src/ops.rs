@@ -142,9 +142,11 @@ impl History {
     fn filling(&mut self) -> Option<Vec<u8>> {
         let at = self.store().stats().tail.0 & ((1 << 40) - 1);
         let left = self.options.segment_bytes - at % self.options.segment_bytes;
-        let body = left.checked_sub(FRAME_OVERHEAD + self.rng.below(32))?;
-        let fills = body <= 8_000 && self.rng.one_in(2);
-        fills.then(|| Model::body(self.next_id, usize::try_from(body).unwrap_or(0)))
+        if !(FRAME_OVERHEAD + 32..8_000).contains(&left) || self.rng.one_in(2) {
+            return None;
+        }
+        let body = left - FRAME_OVERHEAD - self.rng.below(32);
+        Some(Model::body(self.next_id, usize::try_from(body).unwrap_or(0)))
     }
 
     /// Appends this message.
