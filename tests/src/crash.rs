@@ -270,7 +270,12 @@ impl History {
             found.map(|i| i.name.clone()).collect()
         };
         let mut bases = of("base");
-        bases.retain(|name| self.backend.dump(name).and_then(|b| RawBase::parse(&b)).is_some());
+        // One that a failed removal left, whose first segment is gone, is nothing to fall back on.
+        let starts: Vec<u64> = streams.iter().filter_map(|i| raw::log::numbered(&i.name, "log")).collect();
+        bases.retain(|name| {
+            let base = self.backend.dump(name).and_then(|b| RawBase::parse(&b));
+            base.is_some_and(|base| base.start == 0 || starts.contains(&base.start))
+        });
         let indexes = of("idx");
         let name = match (self.rng.one_in(2), bases.len() > 1, indexes.is_empty()) {
             (true, true, _) | (_, true, true) => bases.last().cloned(),
