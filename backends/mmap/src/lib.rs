@@ -254,6 +254,9 @@ impl StreamWriter for Writer {
             }
         }
         self.writer.publish(len);
+        if self.copy.is_none() {
+            self.writer.fetch_ahead(len);
+        }
     }
 
     fn published(&self) -> u64 {
