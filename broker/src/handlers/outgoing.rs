@@ -7,15 +7,13 @@ use mainspring::record::{
     layout::PROPERTIES_BYTES_MAX,
     properties::{self as name, put},
 };
+use memchr::memchr;
 
 use crate::{
     broker::Settings,
     remoting::{Response, codes::response},
     unique_ids::UniqueIds,
 };
-
-const NAME_END: char = name::NAME_END as char;
-const VALUE_END: char = name::VALUE_END as char;
 
 /// Region that clients expect in properties and answers.
 pub const REGION: &str = "DefaultRegion";
@@ -102,8 +100,11 @@ pub fn prepare(
     let mut text = Vec::with_capacity(given.len() + 128);
     let (mut unique_key, mut wait, mut transactional, mut ordered) = (None, true, false, false);
     let (mut once, mut delay) = (StoreOnce::Unasked, Delay::default());
-    for pair in given.split(VALUE_END) {
-        let Some((key, value)) = pair.split_once(NAME_END).filter(|(k, v)| !k.is_empty() && !v.is_empty())
+    let mut rest = given;
+    while !rest.is_empty() {
+        let (pair, later) = split(rest, name::VALUE_END).unwrap_or((rest, ""));
+        rest = later;
+        let Some((key, value)) = split(pair, name::NAME_END).filter(|(k, v)| !k.is_empty() && !v.is_empty())
         else {
             continue;
         };
@@ -142,6 +143,13 @@ pub fn prepare(
     }
     let due = delay.due(now_ms)?;
     Ok(Prepared { text, unique_key, due, wait, transactional, once, key_given, ordered })
+}
+
+/// What stands before and behind the first separator.
+#[inline]
+fn split(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = memchr(separator, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 #[derive(Default)]

@@ -89,6 +89,14 @@ pub struct Fields<'a> {
     letters: [u16; 26],
 }
 
+/// A number of at most 18 digits and nothing else, as nearly all are: it needs no look at its sign or size.
+#[inline]
+pub(super) fn decimal(text: &str) -> Option<i64> {
+    let digit = |byte: u8| Some(byte.wrapping_sub(b'0')).filter(|digit| *digit < 10);
+    let usual = (1..=18).contains(&text.len());
+    usual.then(|| text.bytes().try_fold(0, |n, byte| Some(n * 10 + i64::from(digit(byte)?)))).flatten()
+}
+
 /// The place of a name of one letter among all such names.
 #[inline]
 fn letter(name: &str) -> Option<usize> {
@@ -177,7 +185,7 @@ impl<'a> Fields<'a> {
             return Ok(None);
         };
         let wrong = || FieldError { name: name.to_owned(), found: Some(text.chars().take(40).collect()) };
-        let value = text.parse::<i64>().map_err(|_| wrong())?;
+        let value = decimal(text).map_or_else(|| text.parse(), Ok).map_err(|_| wrong())?;
         T::try_from(value).map(Some).map_err(|_| wrong())
     }
 

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::header::{Fields, Header};
+use super::header::{Fields, Header, decimal};
 
 /// A text with escapes is expected to be no longer than this.
 const ESCAPED_BYTES: usize = 512;
@@ -15,7 +15,10 @@ const FIELDS: usize = 16;
 
 /// Parses a header; `None` for one that needs the general parser.
 pub(super) fn parse(text: &[u8]) -> Option<Header<'_>> {
-    let mut input = Input { text: std::str::from_utf8(text).ok()?, at: 0 };
+    let text = text.trim_ascii_end();
+    // Looked for once, so that no text within needs to.
+    let has_control = text.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ';
+    let mut input = Input { text: std::str::from_utf8(text).ok().filter(|_| !has_control)?, at: 0 };
     let mut header = Header::default();
     input.expect(b'{')?;
     loop {
@@ -31,19 +34,21 @@ pub(super) fn parse(text: &[u8]) -> Option<Header<'_>> {
             _ => return None,
         }
         if input.ends_object()? {
-            return input.rest().trim_ascii().is_empty().then_some(header);
+            return input.rest().is_empty().then_some(header);
         }
     }
 }
 
+/// Without control characters.
 struct Input<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Input<'a> {
+    #[inline]
     fn rest(&self) -> &'a [u8] {
-        &self.text.as_bytes()[self.at..]
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
     #[inline]
@@ -76,8 +81,17 @@ impl<'a> Input<'a> {
             return Some(fields);
         }
         loop {
-            let name = self.key()?;
-            let value = if self.rest().first()? == &b'"' { self.text()? } else { self.digits()?.into() };
+            // Most are named by a letter and are texts.
+            let (name, value) = if let Some([b'"', b'a'..=b'z', b'"', b':', b'"']) = self.rest().first_chunk()
+            {
+                let name = self.at + 1;
+                self.at += 5;
+                (self.text.get(name..=name)?, self.text_behind_quote()?)
+            } else {
+                let name = self.key()?;
+                let is_text = self.rest().first()? == &b'"';
+                (name, if is_text { self.text()? } else { self.digits()?.into() })
+            };
             if !fields.push(Cow::Borrowed(name), value) {
                 return None;
             }
@@ -87,55 +101,43 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A text of one letter or digit, as many are, with its quotes.
-    #[inline]
-    fn letter(&mut self) -> Option<&'a str> {
-        let [b'"', letter, b'"'] = self.rest().first_chunk()? else { return None };
-        let at = self.at + 1;
-        letter.is_ascii_alphanumeric().then(|| {
-            self.at += 3;
-            &self.text[at..=at]
-        })
-    }
-
     /// A key without escapes, and the colon behind it.
     #[inline]
     fn key(&mut self) -> Option<&'a str> {
-        if let Some(letter) = self.letter() {
-            self.expect(b':')?;
-            return Some(letter);
-        }
         self.expect(b'"')?;
-        let key = self.plain();
-        self.expect(b'"')?;
+        let (key, end) = self.plain()?;
         self.expect(b':')?;
-        Some(key)
+        (end == b'"').then_some(key)
     }
 
-    /// The text up to what cannot stand in one unescaped, a quote mostly.
-    #[inline]
-    fn plain(&mut self) -> &'a str {
-        let start = self.at;
-        self.at += plain_bytes(self.rest());
+    /// The text up to a quote or backslash, and which of them it is.
+    #[inline(always)]
+    fn plain(&mut self) -> Option<(&'a str, u8)> {
+        let rest = self.rest();
+        let len = special(rest);
+        let end = *rest.get(len)?;
         // What is special is one byte long, so this is a boundary of characters.
-        &self.text[start..self.at]
+        let plain = self.text.get(self.at..self.at + len)?;
+        self.at += len + 1;
+        Some((plain, end))
     }
 
     #[inline]
     fn text(&mut self) -> Option<Cow<'a, str>> {
-        if let Some(letter) = self.letter() {
-            return Some(Cow::Borrowed(letter));
-        }
         self.expect(b'"')?;
-        let first = self.plain();
-        match self.byte()? {
-            b'"' => Some(Cow::Borrowed(first)),
-            b'\\' => self.escaped(first).map(Cow::Owned),
-            _ => None,
+        self.text_behind_quote()
+    }
+
+    #[inline]
+    fn text_behind_quote(&mut self) -> Option<Cow<'a, str>> {
+        match self.plain()? {
+            (text, b'"') => Some(Cow::Borrowed(text)),
+            (first, _) => self.escaped(first).map(Cow::Owned),
         }
     }
 
     /// The rest of a text behind its first backslash. Surrogates are left to the general parser.
+    #[inline(never)]
     fn escaped(&mut self, first: &str) -> Option<String> {
         let mut text = String::with_capacity(first.len() + self.rest().len().min(ESCAPED_BYTES));
         text.push_str(first);
@@ -150,15 +152,15 @@ impl<'a> Input<'a> {
                 byte @ (b'"' | b'\\' | b'/') => char::from(byte),
                 _ => return None,
             });
-            text.push_str(self.plain());
-            match self.byte()? {
-                b'"' => return Some(text),
-                b'\\' => {}
-                _ => return None,
+            let (plain, end) = self.plain()?;
+            text.push_str(plain);
+            if end == b'"' {
+                return Some(text);
             }
         }
     }
 
+    #[inline]
     fn hex(&mut self) -> Option<u32> {
         // The separators of properties.
         if let Some(&[b'0', b'0', b'0', digit @ b'0'..=b'9']) = self.rest().first_chunk() {
@@ -172,7 +174,7 @@ impl<'a> Input<'a> {
     fn digits(&mut self) -> Option<&'a str> {
         let start = self.at;
         self.at += self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let digits = &self.text[start..self.at];
+        let digits = self.text.get(start..self.at)?;
         // More of them may not be a whole number any more, and one with zeros in front is no number.
         let usual = (1..=18).contains(&digits.len()) && (digits.len() == 1 || !digits.starts_with('0'));
         usual.then_some(digits)
@@ -181,7 +183,7 @@ impl<'a> Input<'a> {
     fn number(&mut self) -> Option<i32> {
         let negative = self.rest().first() == Some(&b'-');
         self.at += usize::from(negative);
-        let number: i64 = self.digits()?.parse().ok()?;
+        let number = decimal(self.digits()?)?;
         match (negative, number) {
             (true, 0) => None,
             (true, n) => i32::try_from(-n).ok(),
@@ -190,12 +192,34 @@ impl<'a> Input<'a> {
     }
 }
 
+const ONES: u64 = u64::MAX / 255;
+
+/// Has the high bit of each byte that is 0; bytes above one that is may have it too.
+#[inline]
+fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word
+}
+
+/// Bytes before the first quote or backslash.
+#[inline(always)]
+fn special(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        let found = found & (ONES << 7);
+        if found != 0 {
+            return bytes.len() - rest.len() + found.trailing_zeros() as usize / 8;
+        }
+        rest = behind;
+    }
+    let last = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\'));
+    bytes.len() - rest.len() + last.count()
+}
+
 /// Bytes before the first quote, backslash or control character.
 #[inline]
 pub(super) fn plain_bytes(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    // Has the high bit of each byte that is 0; bytes above one that is may have it too.
-    let zeros = |x: u64| x.wrapping_sub(ONES) & !x;
     let (words, rest) = bytes.as_chunks::<8>();
     for (i, word) in words.iter().enumerate() {
         let x = u64::from_le_bytes(*word);

@@ -1,7 +1,7 @@
 //! Series by two names, of bounded number.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +15,7 @@ pub const SERIES_MAX: usize = 10_000;
 /// Name, twice, of the series that is shared by all that do not fit.
 pub const OTHER: &str = "_other";
 
-type Series<T> = HashMap<Box<str>, HashMap<Box<str>, Arc<T>>>;
+type Series<T> = HashMap<Box<str>, BTreeMap<Box<str>, Arc<T>>>;
 
 /// Series by two names. Looking one up that is there takes a lock for reading and allocates nothing.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl<T: Default> Table<T> {
             inner.retain(|second, entry| keep(first, second, entry));
             !inner.is_empty()
         });
-        *count = named.values().map(HashMap::len).sum();
+        *count = named.values().map(BTreeMap::len).sum();
     }
 }
 

@@ -6,17 +6,22 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use crate::hash::NameHash;
 use crate::settings::TopicConfig;
 use crate::views::Views;
 
 /// See the module. Changed while the views are, so that nobody sees one without the other.
 #[derive(Debug)]
-pub(crate) struct Topics(RwLock<HashMap<Arc<str>, Arc<TopicConfig>>>);
+pub(crate) struct Topics(RwLock<HashMap<Arc<str>, Arc<TopicConfig>, NameHash>>);
 
 impl Topics {
-    pub(super) fn of(views: &Views) -> Self {
-        let all = views.topics().filter_map(|t| Some((Arc::clone(&t.name), Arc::clone(t.config.as_ref()?))));
-        Self(RwLock::new(all.collect()))
+    /// Those of `views`; `seed` keeps names from being chosen to collide.
+    pub(super) fn of(views: &Views, seed: u64) -> Self {
+        let mut all = HashMap::with_hasher(NameHash::new(seed));
+        all.extend(
+            views.topics().filter_map(|t| Some((Arc::clone(&t.name), Arc::clone(t.config.as_ref()?)))),
+        );
+        Self(RwLock::new(all))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<TopicConfig>> {
