@@ -36,7 +36,7 @@ use crate::{
     names,
     patience::Patience,
     remoting::{
-        Handled, Reply, Request, Response, Value,
+        Handled, Reply, Request, Response, Sent, Value,
         codes::{VERSION_CLIENT_ATTEMPTS_MAX, request as codes, response},
     },
     traffic::Kind,
@@ -307,7 +307,7 @@ fn store(broker: &Arc<Broker>, send: &mut Send, config: &TopicConfig) -> Handled
                     let pending = broker.store.append_draft(&draft, wait)?;
                     let kind = if prepared.ordered { Kind::Fifo } else { Kind::Normal };
                     count(broker, send, &config.name, kind, [body.len()].into_iter());
-                    return Ok(answer(broker, pending, send.transaction_id.take(), one_ack));
+                    return Ok(answer_one(broker, pending, send.transaction_id.take()));
                 }
                 Due::Level(level) => broker.store.level_due_ms(level),
                 Due::At(at) => at,
@@ -445,7 +445,22 @@ fn wait(broker: &Broker, asked: bool) -> Wait {
     if asked { broker.settings.acknowledge } else { Wait::Appended }
 }
 
-/// The answer to a send: at once where the store has it already.
+/// The answer to the send of one message: at once where the store has it already.
+fn answer_one(broker: &Broker, pending: mainspring::Pending<Ack>, transaction_id: Option<String>) -> Reply {
+    let host = broker.settings.advertised;
+    when_safe(pending, move |result: StoreResult<Ack>| match result {
+        Ok(ack) => Response::sent(Sent {
+            id: MessageId::new(host, ack.offset.0),
+            queue: ack.queue,
+            queue_offset: ack.queue_offset,
+            region: outgoing::REGION,
+            transaction_id,
+        }),
+        Err(error) => error.into(),
+    })
+}
+
+/// The same, with other fields.
 fn answer<T: Unpin + std::marker::Send + 'static>(
     broker: &Arc<Broker>,
     pending: mainspring::Pending<T>,
@@ -472,10 +487,6 @@ fn placed(message_id: Value, queue: u32, queue_offset: u64) -> Response {
     response.with("msgId", message_id).with("queueId", queue).with("queueOffset", queue_offset)
 }
 
-fn one_ack(broker: &Broker, ack: Ack) -> Response {
-    placed(message_id(broker, ack.offset.0), ack.queue, ack.queue_offset)
-}
-
 /// Where a delayed message stands is of no use to clients, who show it only; its place in a queue comes later. The handle
 /// is what it can be taken back by.
 fn scheduled(broker: &Broker, queue: u32, at: Scheduled, of: (&str, &str)) -> Response {
@@ -495,7 +506,7 @@ fn many_acks(broker: &Broker, acks: Vec<Ack>) -> Response {
 fn once_ack(broker: &Broker, all: &[Once], of: (&str, &str)) -> Response {
     match all.first().map(|once| once.stored) {
         Some(Stored::Timer(at)) => scheduled(broker, at.queue, at, of),
-        Some(Stored::Message(ack)) => one_ack(broker, ack),
+        Some(Stored::Message(ack)) => placed(message_id(broker, ack.offset.0), ack.queue, ack.queue_offset),
         None => Response::ok(),
     }
 }

@@ -114,6 +114,21 @@ impl Body {
     }
 }
 
+/// Where a message stands that was sent: the fields of nearly all answers there are, which are written in a few pieces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Its offset message id.
+    pub id: MessageId,
+    /// Its queue.
+    pub queue: u32,
+    /// Its offset there.
+    pub queue_offset: u64,
+    /// What clients expect as the broker's region; nothing in it needs an escape in JSON.
+    pub region: &'static str,
+    /// Its unique key, if it has one.
+    pub transaction_id: Option<String>,
+}
+
 /// An answer.
 #[derive(Debug, Clone, Default)]
 pub struct Response {
@@ -121,6 +136,8 @@ pub struct Response {
     pub code: i32,
     /// Text for people, or a status name.
     pub remark: Option<Cow<'static, str>>,
+    /// Fields in front of the others.
+    pub sent: Option<Box<Sent>>,
     /// Fields.
     pub fields: Vec<(&'static str, Value)>,
     /// Body.
@@ -137,6 +154,12 @@ impl Response {
     #[must_use]
     pub fn ok() -> Self {
         Self::default()
+    }
+
+    /// Success of a send.
+    #[must_use]
+    pub fn sent(sent: Sent) -> Self {
+        Self { sent: Some(Box::new(sent)), ..Self::default() }
     }
 
     /// A code with its text.

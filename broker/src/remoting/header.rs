@@ -181,12 +181,17 @@ impl<'a> Fields<'a> {
     ///
     /// [`FieldError`] if the text is no number of type `T`.
     pub fn number<T: TryFrom<i64>>(&self, name: &str) -> Result<Option<T>, FieldError> {
-        let Some(text) = self.get(name).map(str::trim_ascii).filter(|text| !text.is_empty()) else {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        if let Some(number) = decimal(text).and_then(|number| T::try_from(number).ok()) {
+            return Ok(Some(number));
+        }
+        let text = text.trim_ascii();
+        if text.is_empty() {
             return Ok(None);
-        };
-        let wrong = || FieldError { name: name.to_owned(), found: Some(text.chars().take(40).collect()) };
-        let value = decimal(text).map_or_else(|| text.parse(), Ok).map_err(|_| wrong())?;
-        T::try_from(value).map(Some).map_err(|_| wrong())
+        }
+        let number = text.parse().ok().and_then(|number| T::try_from(number).ok());
+        let found = Some(text.chars().take(40).collect());
+        number.map(Some).ok_or_else(|| FieldError { name: name.to_owned(), found })
     }
 
     /// A number that must be there.

@@ -12,7 +12,7 @@ pub mod header;
 pub mod outbox;
 mod plain;
 
-pub use command::{Body, Handled, Reply, Request, Response, Value};
+pub use command::{Body, Handled, Reply, Request, Response, Sent, Value};
 pub use frame::{Encoding, Frame, FrameError};
 pub use header::{FieldError, Fields, Header};
 pub use outbox::Outbox;

@@ -11,7 +11,7 @@ use mainspring::record::message_id::CHARS_V6;
 
 use super::{
     codes::{FLAG_ONE_WAY, FLAG_RESPONSE, SERVER_VERSION},
-    command::{Body, Response, Value},
+    command::{Body, Response, Sent, Value},
     frame::Encoding,
     plain::plain_bytes,
 };
@@ -39,6 +39,9 @@ struct Piece {
     /// Memory of our own that goes when this does; none for a slice of the log.
     owned: usize,
 }
+
+/// Fields of a header: those of a send's answer, and others.
+type Fields<'a> = (Option<&'a Sent>, &'a [(&'static str, Value)]);
 
 /// What stands in a header besides fields.
 #[derive(Debug, Clone, Copy)]
@@ -83,19 +86,19 @@ impl Outbox {
 
     /// Adds the answer to request `opaque`.
     pub fn push_response(&mut self, encoding: Encoding, opaque: i32, response: Response) {
-        let Response { code, remark, fields, body, not_yet: _, held: _ } = response;
+        let Response { code, remark, sent, fields, body, not_yet: _, held: _ } = response;
         let head = Head { code, opaque, flag: FLAG_RESPONSE, remark: remark.as_deref() };
-        self.push(encoding, head, &fields, body);
+        self.push(encoding, head, (sent.as_deref(), &fields), body);
     }
 
     /// Adds a request to the client; nobody answers a one-way one.
     pub fn push_request(&mut self, encoding: Encoding, opaque: i32, one_way: bool, request: Response) {
         let Response { code, fields, body, .. } = request;
         let flag = if one_way { FLAG_ONE_WAY } else { 0 };
-        self.push(encoding, Head { code, opaque, flag, remark: None }, &fields, body);
+        self.push(encoding, Head { code, opaque, flag, remark: None }, (None, &fields), body);
     }
 
-    fn push(&mut self, encoding: Encoding, head: Head<'_>, fields: &[(&'static str, Value)], body: Body) {
+    fn push(&mut self, encoding: Encoding, head: Head<'_>, fields: Fields<'_>, body: Body) {
         let start = self.tail.len();
         self.tail.put_u64(0);
         let kind = match encoding {
@@ -187,14 +190,17 @@ fn low_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn put_json(out: &mut BytesMut, head: Head<'_>, fields: &[(&'static str, Value)]) {
+fn put_json(out: &mut BytesMut, head: Head<'_>, (sent, fields): Fields<'_>) {
     out.reserve(JSON_BYTES);
     out.put_slice(b"{\"code\":");
     put_int(out, head.code);
     out.put_slice(b",\"extFields\":{");
+    if let Some(sent) = sent {
+        put_sent(out, sent);
+    }
     for (i, (name, value)) in fields.iter().enumerate() {
         // Names are ours, as fixed texts are, and hold nothing to escape.
-        out.put_slice(if i > 0 { b",\"" } else { b"\"" });
+        out.put_slice(if i > 0 || sent.is_some() { b",\"" } else { b"\"" });
         out.put_slice(name.as_bytes());
         out.put_slice(b"\":");
         match value {
@@ -220,7 +226,38 @@ fn put_json(out: &mut BytesMut, head: Head<'_>, fields: &[(&'static str, Value)]
     out.put_u8(b'}');
 }
 
-fn put_binary(out: &mut BytesMut, head: Head<'_>, fields: &[(&'static str, Value)]) {
+/// The same as for a list of these fields, in a few pieces.
+fn put_sent(out: &mut BytesMut, sent: &Sent) {
+    out.put_slice(b"\"msgId\":\"");
+    out.put_slice(sent.id.put(&mut [0; CHARS_V6]).as_bytes());
+    out.put_slice(b"\",\"queueId\":\"");
+    put_int(out, sent.queue);
+    out.put_slice(b"\",\"queueOffset\":\"");
+    put_int(out, sent.queue_offset);
+    out.put_slice(b"\",\"MSG_REGION\":\"");
+    out.put_slice(sent.region.as_bytes());
+    out.put_slice(b"\",\"TRACE_ON\":\"true\"");
+    if let Some(id) = &sent.transaction_id {
+        out.put_slice(b",\"transactionId\":");
+        put_json_text(out, id);
+    }
+}
+
+/// Those fields as a list.
+fn listed(sent: &Sent) -> impl Iterator<Item = (&'static str, Value)> {
+    let id = sent.transaction_id.clone();
+    [
+        ("msgId", Value::from(sent.id)),
+        ("queueId", sent.queue.into()),
+        ("queueOffset", sent.queue_offset.into()),
+        ("MSG_REGION", sent.region.into()),
+        ("TRACE_ON", "true".into()),
+    ]
+    .into_iter()
+    .chain(id.map(|id| ("transactionId", id.into())))
+}
+
+fn put_binary(out: &mut BytesMut, head: Head<'_>, (sent, fields): Fields<'_>) {
     // Codes are 16 bits in this form; larger ones are sent truncated, as clients do.
     out.put_slice(&head.code.to_be_bytes()[2..]);
     out.put_u8(0);
@@ -232,17 +269,20 @@ fn put_binary(out: &mut BytesMut, head: Head<'_>, fields: &[(&'static str, Value
     out.put_slice(remark.as_bytes());
     let start = out.len();
     out.put_u32(0);
-    for (name, value) in fields {
-        out.put_slice(&low_u32(name.len()).to_be_bytes()[2..]);
-        out.put_slice(name.as_bytes());
-        let at = out.len();
-        out.put_u32(0);
-        put_plain(out, value);
-        let len = low_u32(out.len() - at - 4);
-        out[at..at + 4].copy_from_slice(&len.to_be_bytes());
-    }
+    sent.into_iter().flat_map(listed).for_each(|(name, value)| put_binary_field(out, name, &value));
+    fields.iter().for_each(|(name, value)| put_binary_field(out, name, value));
     let len = low_u32(out.len() - start - 4);
     out[start..start + 4].copy_from_slice(&len.to_be_bytes());
+}
+
+fn put_binary_field(out: &mut BytesMut, name: &str, value: &Value) {
+    out.put_slice(&low_u32(name.len()).to_be_bytes()[2..]);
+    out.put_slice(name.as_bytes());
+    let at = out.len();
+    out.put_u32(0);
+    put_plain(out, value);
+    let len = low_u32(out.len() - at - 4);
+    out[at..at + 4].copy_from_slice(&len.to_be_bytes());
 }
 
 /// The text of a value, without quotes.
@@ -335,6 +375,21 @@ mod tests {
                 r#""serializeTypeCurrentRPC":"JSON","version":479}"#
             )
         );
+    }
+
+    #[test]
+    fn answers_to_sends_are_as_their_fields_would_be() {
+        let id = MessageId::new(std::net::SocketAddr::from(([10, 0, 0, 1], 10911)), 77);
+        for transaction_id in [None, Some(String::from("a\"b"))] {
+            let sent = Sent { id, queue: 3, queue_offset: 1 << 40, region: "R", transaction_id };
+            for encoding in [Encoding::Json, Encoding::Binary] {
+                let (mut in_pieces, mut as_list) = (Outbox::default(), Outbox::default());
+                let list = Response { fields: listed(&sent).collect(), ..Response::ok() };
+                in_pieces.push_response(encoding, 5, Response::sent(sent.clone()).with("more", true));
+                as_list.push_response(encoding, 5, list.with("more", true));
+                assert_eq!(drain(&mut in_pieces), drain(&mut as_list));
+            }
+        }
     }
 
     #[test]
