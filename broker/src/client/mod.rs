@@ -8,6 +8,7 @@ use std::{
     fmt,
     io::{self, Read, Write},
     net::{TcpStream, ToSocketAddrs},
+    os::fd::{AsFd, BorrowedFd},
     time::Duration,
 };
 
@@ -87,6 +88,18 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What stands in a header and body.
+    #[must_use]
+    pub fn new(header: &Header<'_>, body: &Bytes) -> Self {
+        let fields = header.fields.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self {
+            code: header.code,
+            remark: header.remark.as_deref().unwrap_or_default().to_owned(),
+            fields: fields.collect(),
+            body: body.clone(),
+        }
+    }
+
     /// The answer, if it is a success.
     ///
     /// # Errors
@@ -254,42 +267,58 @@ impl Client {
     ///
     /// [`ClientError::Malformed`].
     pub fn at_hand(&mut self) -> Result<Option<(i32, Answer)>> {
+        self.at_hand_as(Answer::new)
+    }
+
+    /// The same, as what `take` makes of its header and body.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Malformed`].
+    pub fn at_hand_as<T>(&mut self, take: impl FnOnce(&Header<'_>, &Bytes) -> T) -> Result<Option<(i32, T)>> {
         let malformed = |e: frame::FrameError| ClientError::Malformed(e.to_string());
         while let Some(found) = frame::decode(&mut self.input).map_err(malformed)? {
             let header = Header::parse(&found).map_err(malformed)?;
             if !header.is_response() {
                 continue; // the broker asks its consumers now and then; tools have nothing to say
             }
-            let fields = header.fields.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-            let answer = Answer {
-                code: header.code,
-                remark: header.remark.as_deref().unwrap_or_default().to_owned(),
-                fields: fields.collect(),
-                body: found.body.clone(),
-            };
-            return Ok(Some((header.opaque, answer)));
+            return Ok(Some((header.opaque, take(&header, &found.body))));
         }
         Ok(None)
     }
 
     fn read_answer(&mut self, patience: Duration) -> Result<Option<(i32, Answer)>> {
-        if self.patience != Some(patience) {
-            self.stream.set_read_timeout(Some(patience)).map_err(|why| self.lost(why))?;
-            self.patience = Some(patience);
-        }
         loop {
             if let Some(answer) = self.at_hand()? {
                 return Ok(Some(answer));
             }
-            match self.stream.read(&mut self.landing) {
-                Ok(0) => return Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
-                Ok(read) => self.input.extend_from_slice(&self.landing[..read]),
-                Err(why) if matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    return Ok(None);
-                }
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                Err(why) => return Err(self.lost(why)),
+            if !self.read(patience)? {
+                return Ok(None);
             }
+        }
+    }
+
+    /// Reads once what is there; false if there is nothing, and nothing comes within `patience`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Lost`].
+    pub fn read(&mut self, patience: Duration) -> Result<bool> {
+        if self.patience != Some(patience) {
+            self.stream.set_read_timeout(Some(patience)).map_err(|why| self.lost(why))?;
+            self.patience = Some(patience);
+        }
+        match self.stream.read(&mut self.landing) {
+            Ok(0) => Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
+            Ok(read) => {
+                self.input.extend_from_slice(&self.landing[..read]);
+                Ok(true)
+            }
+            Err(why) if matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Ok(false)
+            }
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(why) => Err(self.lost(why)),
         }
     }
 
@@ -317,6 +346,13 @@ impl Client {
     /// As [`call`](Self::call), and [`ClientError::Refused`].
     pub fn ask(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
         self.call(code, fields, body)?.done()
+    }
+}
+
+/// To wait for answers of several.
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

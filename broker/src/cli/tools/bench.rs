@@ -1,7 +1,7 @@
 //! `mainspring bench`: load from this machine, and how long each answer took.
 
 use std::{
-    collections::BTreeMap,
+    num::NonZero,
     sync::{
         atomic::{AtomicU64, Ordering},
         mpsc::{RecvTimeoutError, channel},
@@ -11,29 +11,25 @@ use std::{
 };
 
 use clap::Args;
-use hdrhistogram::Histogram;
 use serde_json::json;
 
-use mainspring::{Clock, SystemClock, record::Record};
+use mainspring::record::Record;
 
 use super::{
+    lanes::{self, Done, Lane, Load, elapsed_ns, silent},
     print::{Failure, Output, Progress, Table, json as print_json},
     target::Running,
-    when::now_ms,
 };
 use crate::{
     cli::config::Size,
-    client::{ANSWER_PATIENCE, Client, Dialed, Outgoing, PullRequest},
+    client::{ANSWER_PATIENCE, Dialed, PullRequest},
     names::TOOLS_GROUP,
-    remoting::codes::response,
 };
 
 /// Messages where nothing says how many.
 const MESSAGES: u64 = 20_000;
 /// Messages that one pull asks for.
 const PULL_MESSAGES: u32 = 256;
-/// Longest latency that is told apart, nanoseconds.
-const LATENCY_MAX_NS: u64 = 60_000_000_000;
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -57,7 +53,7 @@ pub(crate) struct Bench {
     /// Topic to use; what was sent stays there
     #[arg(short, long, default_value = "bench")]
     topic: String,
-    /// Connections, each with a thread here
+    /// Connections
     #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
     connections: u32,
     /// Sends under way on each connection
@@ -76,35 +72,6 @@ pub(crate) struct Bench {
     output: Output,
 }
 
-/// What one thread, or all of them, did.
-struct Done {
-    messages: u64,
-    bytes: u64,
-    /// Sends that were refused for the time being, and repeated.
-    busy: u64,
-    latency: Histogram<u64>,
-}
-
-impl Done {
-    fn new() -> Result<Self, Failure> {
-        let latency = Histogram::new_with_bounds(1_000, LATENCY_MAX_NS, 3);
-        let latency = latency.map_err(|e| Failure::Failed(format!("cannot measure: {e}")))?;
-        Ok(Self { messages: 0, bytes: 0, busy: 0, latency })
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.messages += other.messages;
-        self.bytes += other.bytes;
-        self.busy += other.busy;
-        // Of the same bounds, so it fits.
-        let _ = self.latency.add(&other.latency);
-    }
-}
-
-fn elapsed_ns() -> u64 {
-    SystemClock.now().elapsed_ns
-}
-
 impl Bench {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let mut table = Table::new(&[
@@ -120,8 +87,7 @@ impl Bench {
         ]);
         if self.work != Work::Consume {
             self.first(&mut self.running.dial()?)?;
-            let share = |i| share(self.messages(), self.connections, i);
-            self.measure("send", &mut table, |i, count| self.send(share(i), count))?;
+            self.measure(("send", self.threads()), &mut table, |i, count| self.send(i, count))?;
         }
         if self.work != Work::Send {
             let mut dialed = self.running.dial()?;
@@ -134,7 +100,7 @@ impl Bench {
                     .filter(move |(n, _)| *n as u64 % u64::from(self.connections) == i)
             };
             let wanted = AtomicU64::new(self.messages());
-            self.measure("consume", &mut table, |i, count| {
+            self.measure(("consume", self.connections as usize), &mut table, |i, count| {
                 let own: Vec<_> = each(i).map(|(_, queue)| queue).collect();
                 self.consume(&own, &wanted, count)
             })?;
@@ -154,7 +120,7 @@ impl Bench {
 
     /// One message ahead of the others, so that making the topic is not measured.
     fn first(&self, dialed: &mut Dialed) -> Result<(), Failure> {
-        self.queue(&mut dialed.broker, &self.body());
+        lanes::queue(&mut dialed.broker, &self.topic, &self.body());
         dialed.broker.flush()?;
         match dialed.broker.receive(ANSWER_PATIENCE)? {
             Some((_, answer)) => Ok(answer.sent().map(drop)?),
@@ -164,11 +130,6 @@ impl Bench {
 
     fn body(&self) -> Vec<u8> {
         vec![b'.'; usize::try_from(self.size.0).unwrap_or(usize::MAX)]
-    }
-
-    fn queue(&self, client: &mut Client, body: &[u8]) -> i32 {
-        let message = Outgoing { topic: &self.topic, queue: -1, properties: "", body, born_ms: now_ms() };
-        client.queue_send(&message)
     }
 
     /// The queues that hold something: number, first offset, end.
@@ -182,10 +143,10 @@ impl Bench {
         Ok(ranges.map(|(queue, (min, end))| (queue, min, end)).filter(|(_, min, end)| min < end).collect())
     }
 
-    /// Runs `work` on a thread for each connection, and puts what came of it into the table.
+    /// Runs `work` on so many threads, and puts what came of it into the table.
     fn measure(
         &self,
-        name: &str,
+        (name, threads): (&str, usize),
         table: &mut Table,
         work: impl Fn(u64, &AtomicU64) -> Result<Done, Failure> + Sync,
     ) -> Result<(), Failure> {
@@ -193,7 +154,7 @@ impl Bench {
         let mut all = Done::new()?;
         let failed = thread::scope(|scope| {
             let (tell, told) = channel();
-            for i in 0..u64::from(self.connections) {
+            for i in 0..threads as u64 {
                 let (tell, work, count) = (tell.clone(), &work, &count);
                 scope.spawn(move || {
                     let _ = tell.send(work(i, count)); // the other end waits for all
@@ -219,47 +180,27 @@ impl Bench {
         }
     }
 
-    fn send(&self, messages: u64, count: &AtomicU64) -> Result<Done, Failure> {
-        let mut client = self.running.dial()?.broker;
-        let (mut done, body) = (Done::new()?, self.body());
-        let (mut under_way, mut left, end_ns) = (BTreeMap::new(), messages, self.end_ns());
-        let mut again = Vec::new();
-        while left > 0 || !under_way.is_empty() || !again.is_empty() {
-            while under_way.len() < self.in_flight as usize && (left > 0 || !again.is_empty()) {
-                let start = again.pop().unwrap_or_else(|| {
-                    left -= 1;
-                    elapsed_ns()
-                });
-                under_way.insert(self.queue(&mut client, &body), start);
-            }
-            client.flush()?;
-            let mut came = Some(client.receive(ANSWER_PATIENCE)?.ok_or_else(silent)?);
-            let now_ns = elapsed_ns();
-            // All that one read brought, so that what follows goes out in one write.
-            while let Some((number, answer)) = came {
-                if let Some(start) = under_way.remove(&number) {
-                    let taken_ns = now_ns - start;
-                    if answer.code == response::SYSTEM_BUSY
-                        && u128::from(taken_ns) < ANSWER_PATIENCE.as_nanos()
-                    {
-                        again.push(start);
-                        done.busy += 1;
-                    } else {
-                        answer.sent()?;
-                        done.latency.saturating_record(taken_ns);
-                        done.messages += 1;
-                        done.bytes += body.len() as u64;
-                        count.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-                came = client.at_hand()?;
-            }
-            if now_ns >= end_ns {
-                left = 0;
-                again.clear();
-            }
+    /// The part of thread `i`: each of its connections sends its share of the messages.
+    fn send(&self, i: u64, count: &AtomicU64) -> Result<Done, Failure> {
+        let mut lanes = Vec::new();
+        for connection in (i..u64::from(self.connections)).step_by(self.threads()) {
+            let messages = share(self.messages(), self.connections, connection);
+            lanes.push(Lane::new(self.running.dial()?.broker, messages));
         }
-        Ok(done)
+        let body = self.body();
+        let load = Load {
+            topic: &self.topic,
+            body: &body,
+            in_flight: self.in_flight as usize,
+            end_ns: self.end_ns(),
+        };
+        lanes::send(lanes, &load, count)
+    }
+
+    /// Threads that send: enough for a broker elsewhere, and as many processors are left to one that is here.
+    fn threads(&self) -> usize {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        processors.div_ceil(2).min(self.connections as usize)
     }
 
     /// Reads these queues one after the other, until all threads together have as many as are wanted.
@@ -338,10 +279,6 @@ impl Bench {
         ]);
         Ok(())
     }
-}
-
-fn silent() -> Failure {
-    Failure::Failed(String::from("the broker does not answer any more; see its log"))
 }
 
 /// What of `all` is the share of number `i` among `of`.

@@ -4,6 +4,7 @@
 //! to standard error. Exit codes: 0 done, 1 failed or something is wrong, 2 not understood.
 
 mod bench;
+mod lanes;
 mod listing;
 mod print;
 mod rest;
