@@ -367,7 +367,9 @@ impl Connection {
         let missing = frame::missing(&self.input).min(self.input.len());
         let wanted = missing.max(self.read_bytes);
         let left = self.input.capacity() - self.input.len();
-        if left < READ_BYTES_LEFT.min(self.read_bytes / 4) || missing > self.read_bytes {
+        let cramped = left < READ_BYTES_LEFT.min(self.read_bytes / 4) || missing > self.read_bytes;
+        // An empty one gets its front back, so that one read brings all that is there.
+        if cramped || self.input.is_empty() {
             self.input.reserve(wanted);
             self.buffer = self.input.capacity();
         }
