@@ -4,9 +4,8 @@
 //! [`Prepared::encode`], under it, is copies and a handful of stores: no allocation, no failure.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::LazyLock;
 
-use memchr::{memchr, memmem::Finder};
+use memchr::memchr;
 
 use super::layout::{
     BODY, BODY_CRC, BODY_LENGTH, BORN_HOST, BORN_HOST_V6, BORN_MS, DEAD_LETTER_PREFIX, FLAG, HOST_BYTES,
@@ -14,8 +13,7 @@ use super::layout::{
     QUEUE_OFFSET, RECONSUME_TIMES, RECORD_BYTES_MAX, RETRY_PREFIX, STORE_HOST, STORE_HOST_V6, STORE_MS,
     SYS_FLAG, TOPIC_BYTES_MAX, TOPIC_BYTES_MAX_PREFIXED, TOTAL_SIZE,
 };
-use super::properties::VALUE_END;
-use super::{RecordError, tags};
+use super::{RecordError, properties, tags};
 
 /// Everything a producer decides about one message; borrowed, no copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,16 +222,8 @@ fn check_properties(raw: &[u8]) -> Result<(), RecordError> {
     }
 }
 
-/// The code of the tag, as [`properties::get`] finds it; one search over the whole is sooner than a look at each pair.
 fn tags_code(raw: &[u8]) -> i64 {
-    static TAGS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"TAGS\x01"));
-    let value = |at: usize| {
-        let behind = &raw[at + TAGS.needle().len()..];
-        let value = &behind[..memchr(VALUE_END, behind).unwrap_or(behind.len())];
-        str::from_utf8(value).ok().filter(|tag| !tag.is_empty())
-    };
-    let begins = |at: &usize| *at == 0 || raw[*at - 1] == VALUE_END;
-    TAGS.find_iter(raw).filter(begins).filter_map(value).last().map_or(0, tags::code)
+    properties::get(raw, properties::TAGS).map_or(0, tags::code)
 }
 
 /// The checksum of a body, as a record holds it: CRC-32 with its highest bit cleared.

@@ -3,6 +3,8 @@
 //! Reading is tolerant, as clients are: a pair without separator, name or value, or that is not UTF-8, is not
 //! there. Where a name stands twice, the last one counts.
 
+use memchr::{memchr, memrchr_iter};
+
 /// Stands between name and value.
 pub const NAME_END: u8 = 0x01;
 /// Stands after each value.
@@ -82,10 +84,13 @@ pub fn pairs(raw: &[u8]) -> impl DoubleEndedIterator<Item = (&str, &str)> {
 
 /// The value of a property; of the last one where the name stands twice.
 pub fn get<'a>(raw: &'a [u8], name: &str) -> Option<&'a str> {
-    // Nearly all pairs differ in their first bytes, so where their names end is not looked for.
-    raw.rsplit(|byte| *byte == VALUE_END).find_map(|pair| {
-        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(&[NAME_END])?;
-        str::from_utf8(value).ok().filter(|value| !name.is_empty() && !value.is_empty())
+    let first = *name.as_bytes().first()?;
+    let begins = |at: &usize| *at == 0 || raw[*at - 1] == VALUE_END;
+    // Few bytes are the first of the name, so this is sooner than a look at each pair.
+    memrchr_iter(first, raw).filter(begins).find_map(|at| {
+        let value = raw[at..].strip_prefix(name.as_bytes())?.strip_prefix(&[NAME_END])?;
+        let value = &value[..memchr(VALUE_END, value).unwrap_or(value.len())];
+        str::from_utf8(value).ok().filter(|value| !value.is_empty())
     })
 }
 
@@ -201,6 +206,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_last_pair_of_a_name_is_got(raw in "((K|KE|EK)?\u{1}?[KEé]{0,2}(K\u{1})?\u{2}?){0,8}", name in "[KE]{1,2}") {
+            let last = pairs(raw.as_bytes()).rev().find(|(found, _)| *found == name);
+            prop_assert_eq!(get(raw.as_bytes(), &name), last.map(|(_, value)| value));
+        }
+
         #[test]
         fn build_round_trip(sent in prop::collection::vec(("[a-zé_]{1,6}", "[ -~é]{1,12}"), 0..10)) {
             let raw = build(sent.iter().map(|(name, value)| (name.as_str(), value.as_str())));

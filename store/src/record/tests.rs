@@ -238,13 +238,6 @@ fn encode_cost() {
 
 proptest! {
     #[test]
-    fn the_tag_is_the_property(raw in "((TAGS|TAG|AGS|KEYS)?\u{1}?[a-zé]{0,2}(TAGS\u{1})?\u{2}?){0,6}") {
-        let draft = Draft { properties: raw.as_bytes(), ..Draft::new("orders", b"hello") };
-        let tag = properties::get(raw.as_bytes(), properties::TAGS);
-        prop_assert_eq!(draft.prepare(&LIMITS).unwrap().tags_code(), tag.map_or(0, tags::code));
-    }
-
-    #[test]
     fn round_trip(
         topic in "[a-zA-Z0-9%|_-]{1,127}",
         body in prop::collection::vec(any::<u8>(), 0..300),
