@@ -134,7 +134,7 @@ impl Store {
         'batches: while wanted.len() < request.max_records && looked < SCAN_MAX {
             let want = (request.max_records - wanted.len()).max(least_units(request)).min(SCAN_MAX - looked);
             let located = located.take().or_else(|| self.locate(request.topic, request.queue, next, want));
-            let batch = match self.batch(located, want) {
+            let batch = match self.batch((request.topic, request.queue), located, want) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => {
                     next = range.end.max(next);
@@ -221,31 +221,41 @@ impl Store {
 
     /// The units at the first filled offset from `from` on; `None` if only blanks follow.
     fn units(&self, topic: &str, queue: u32, from: u64, max: usize) -> Result<Option<Batch>> {
-        self.batch(self.locate(topic, queue, from, max), max)
+        self.batch((topic, queue), self.locate(topic, queue, from, max), max)
     }
 
     fn locate(&self, topic: &str, queue: u32, from: u64, max: usize) -> Option<Located> {
         self.core().views.read().queue(topic, queue).map(|queue| queue.locate(from, max))
     }
 
-    /// The units that were located, at most `max`.
-    fn batch(&self, located: Option<Located>, max: usize) -> Result<Option<Batch>> {
-        match located {
-            None | Some(Located::End(_)) => Ok(None),
-            Some(Located::Memory { first, units }) => Ok(Some(Batch { first, units })),
-            Some(Located::File { first, index, segment, run }) => {
-                let count = run.count.min(u32::try_from(max).unwrap_or(u32::MAX));
-                let units = match index.units(run.position, count) {
-                    Ok(units) => units,
-                    Err(error) => {
-                        tracing::error!(%segment, %error, "an index file is damaged; it is built again");
-                        self.rebuild_index(segment)?.units(run.position, count).map_err(|e| {
-                            Error::new(ErrorKind::Corrupt, format!("index of segment {segment}: {e}"))
-                        })?
-                    }
-                };
-                let units = (0..count as usize).filter_map(|i| units.get(i)).collect();
-                Ok(Some(Batch { first, units }))
+    /// The units that were located in a queue, at most `max`.
+    fn batch(&self, of: (&str, u32), mut located: Option<Located>, max: usize) -> Result<Option<Batch>> {
+        let mut built = None;
+        loop {
+            let (first, index, segment, run) = match located {
+                None | Some(Located::End(_)) => return Ok(None),
+                Some(Located::Memory { first, units }) => return Ok(Some(Batch { first, units })),
+                Some(Located::File { first, index, segment, run }) => (first, index, segment, run),
+            };
+            let count = run.count.min(u32::try_from(max).unwrap_or(u32::MAX));
+            match index.units(run.position, count) {
+                Ok(units) => {
+                    let units = (0..count as usize).filter_map(|i| units.get(i)).collect();
+                    return Ok(Some(Batch { first, units }));
+                }
+                Err(error) if built == Some(segment) => {
+                    return Err(Error::new(
+                        ErrorKind::Corrupt,
+                        format!("index of segment {segment}: {error}"),
+                    ));
+                }
+                Err(error) => {
+                    tracing::error!(%segment, %error, "an index file is damaged; it is built again");
+                    self.rebuild_index(segment)?;
+                    built = Some(segment);
+                    // Anew, for where state was lost its places may be others than the file's.
+                    located = self.locate(of.0, of.1, first, max);
+                }
             }
         }
     }

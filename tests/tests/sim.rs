@@ -35,6 +35,14 @@ fn the_same_seed_is_the_same_history() {
     }
 }
 
+/// In it all bases are lost and an index file is damaged: built again without the voids that went with the state, it has
+/// other places for its units, and a queue served the messages of its neighbours.
+#[test]
+fn a_history_that_failed_once_holds() {
+    let report = run(143_363_182..143_363_183, None);
+    assert!(report.failure.is_none(), "{:?}", report.failure);
+}
+
 #[test]
 fn planted_bugs_are_found() {
     for bug in [
