@@ -26,7 +26,7 @@ broker.START_LIMIT_S = 180
 # Compiled code first: some 100,000 sends, in the shape that makes them soonest.
 WARM_SHAPE, WARM_SHAPE_S = (16, 16), 1
 # Written and deleted ahead of each broker, so that neither is the first to touch memory that the host had taken back.
-WARM_FILE_BYTES = 2 << 30
+WARM_FILE_BYTES = 8 << 30
 
 
 def is_free(port):

@@ -57,10 +57,12 @@ pub enum Bug {
     KeysForgotten,
     /// A segment may end at the very offset where the next one starts, and is then never sealed.
     SegmentFilled,
+    /// What waits for a second base is forgotten until the next open.
+    TrimmedKept,
 }
 
 /// All of them, in order.
-pub const ALL: [Bug; 26] = [
+pub const ALL: [Bug; 27] = [
     Bug::AckBeforeFlush,
     Bug::ViewAheadOfCommit,
     Bug::CheckpointCoversUnflushed,
@@ -87,6 +89,7 @@ pub const ALL: [Bug; 26] = [
     Bug::RepeatStored,
     Bug::KeysForgotten,
     Bug::SegmentFilled,
+    Bug::TrimmedKept,
 ];
 
 #[cfg(feature = "planted")]

@@ -4,12 +4,15 @@
 //! folded in or has no index file, the durable mark, rewrite and flush, apply, cut and seal and index. The epoch of
 //! this run is opened later, by the first append.
 
+mod progress;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use backends::{Backend, Lock, StreamReader};
 use bytes::Bytes;
 
+use self::progress::Progress;
 use crate::base::{Buckets, Generation};
 use crate::bucket::Bucket;
 use crate::cells::{self, Checkpoint, EpochRecord, Identity};
@@ -136,12 +139,12 @@ pub(crate) fn open(backend: &dyn Backend, clock: &dyn Clock, segment_bytes: u64)
     let mut progress = Progress::new("applied", log.segments().iter().map(|segment| above(segment)));
     opening.report.applied_frames = views.replay(&log, chain.end, |bytes| progress.done(bytes))?;
     let sealed = opening.serve(&log, chain, &mut views)?;
-    let garbage = opening.garbage(&log, &generations);
+    let (garbage, spare) = opening.garbage(&log, &generations);
     let (next_epoch, queue_skips) = opening.epoch(epoch, clock.boot_id(), &views);
     let next_base = opening.found.bases.keys().last().map_or(1, |newest| newest + 1);
     let Opening { buckets, report, damage, .. } = opening;
     tracing::info!(?report, "opened");
-    let files = FoundFiles { sealed, generations, next_base, garbage, buckets, checkpoint };
+    let files = FoundFiles { sealed, generations, next_base, garbage, spare, buckets, checkpoint };
     Ok(Opened { lock, log, views, files, next_epoch, queue_skips, damage, report })
 }
 
@@ -236,27 +239,6 @@ fn open_buckets(backend: &dyn Backend, found: &BTreeMap<Offset, bool>) -> Result
         }
     }
     Ok(buckets)
-}
-
-/// How far one part of an open got, told to whoever watches the events.
-struct Progress {
-    part: &'static str,
-    done_bytes: u64,
-    to_do_bytes: u64,
-}
-
-impl Progress {
-    fn new(part: &'static str, bytes: impl Iterator<Item = u64>) -> Self {
-        Self { part, done_bytes: 0, to_do_bytes: bytes.sum() }
-    }
-
-    fn done(&mut self, bytes: u64) {
-        if bytes > 0 {
-            self.done_bytes += bytes;
-            let Self { part, done_bytes, to_do_bytes } = self;
-            tracing::info!(part, done_bytes, to_do_bytes, "recovering");
-        }
-    }
 }
 
 /// Whether another open may do better: what cannot be read now, or not by this version, is not to be left out.
@@ -566,17 +548,23 @@ impl Opening<'_> {
         Ok(sealed)
     }
 
-    /// Streams that nothing names any more; they go once the frame that names the log's end is flushed.
-    fn garbage(&self, log: &Log, generations: &VecDeque<Generation>) -> Vec<(Offset, StreamKind)> {
+    /// Streams that nothing names any more; they go once the frame that names the log's end is flushed. And those of them
+    /// that stay until there are two bases: what was trimmed goes once both contain the Trim, also if one was lost.
+    fn garbage(
+        &self,
+        log: &Log,
+        generations: &VecDeque<Generation>,
+    ) -> (Vec<(Offset, StreamKind)>, Vec<StreamKind>) {
         if self.damage.is_some() {
-            return Vec::new();
+            return Default::default();
         }
         let live: Vec<Offset> = log.segments().iter().map(|s| s.start).collect();
-        // What was trimmed goes once two bases contain the Trim, also if one of them was lost meanwhile.
+        let dead = |at: &Offset| !live.contains(at);
+        let segments = self.found.segments.iter().map(|s| s.start).filter(dead).map(|at| (at, true));
+        let indexes = self.found.indexes.keys().copied().filter(dead).map(|at| (at, false));
         let first = live.first().copied().filter(|_| generations.len() < 2).unwrap_or_default();
-        let dead = |at: &Offset| !live.contains(at) && *at >= first;
-        let segments = self.found.segments.iter().map(|s| s.start).filter(dead).map(StreamKind::Segment);
-        let indexes = self.found.indexes.keys().copied().filter(dead).map(StreamKind::Index);
+        let (spare, dead): (Vec<_>, Vec<_>) = segments.chain(indexes).partition(|(at, _)| *at < first);
+        let kind = |(at, is_log)| if is_log { StreamKind::Segment(at) } else { StreamKind::Index(at) };
         let buckets = self
             .found
             .buckets
@@ -586,7 +574,8 @@ impl Opening<'_> {
             .map(StreamKind::Bucket);
         let known = |number: &u64| !generations.iter().any(|g| g.number == *number);
         let bases = self.found.bases.keys().copied().filter(known).map(StreamKind::Base);
-        segments.chain(indexes).chain(buckets).chain(bases).map(|kind| (self.report.end, kind)).collect()
+        let dead = dead.into_iter().map(kind).chain(buckets).chain(bases);
+        (dead.map(|kind| (self.report.end, kind)).collect(), spare.into_iter().map(kind).collect())
     }
 
     /// The epoch that the first append will open, and the queue skips it will name.

@@ -11,7 +11,7 @@ use crate::Verdict;
 use crate::counts::Counts;
 use crate::flights::Flight;
 use crate::invariants::availability::Reasons;
-use crate::invariants::{failstop, sealed, timers, views};
+use crate::invariants::{failstop, sealed, space, timers, views};
 use crate::model::Model;
 use crate::plan::{Class, Plan};
 use crate::raw::RawOp;
@@ -337,6 +337,10 @@ impl History {
         self.rest()?;
         self.stop()?;
         self.sweep()?;
+        // What an earlier life left goes at an open, once two bases do without it.
+        self.append_one()?;
+        self.rest()?;
+        space::nothing_left(&self.backend.streams(), |info| self.backend.dump(&info.name))?;
         self.stop_for_good()
     }
 

@@ -54,6 +54,8 @@ pub(crate) struct FoundFiles {
     pub(crate) next_base: u64,
     /// Streams that nothing names, and the position beyond which they can go once it is flushed.
     pub(crate) garbage: Vec<(Offset, StreamKind)>,
+    /// Streams that nothing names, to be removed with two bases.
+    pub(crate) spare: Vec<StreamKind>,
     /// Buckets that can be read.
     pub(crate) buckets: Buckets,
     /// What the checkpoint says.
@@ -97,6 +99,7 @@ pub(crate) struct Upkeep {
     next_number: u64,
     digest_owed: Option<(Offset, u64)>,
     garbage: Vec<(Offset, StreamKind)>,
+    spare: Vec<StreamKind>,
     checkpoint: Offset,
     checkpoint_busy: bool,
     flushed_seen: (Offset, i64),
@@ -126,6 +129,7 @@ impl Upkeep {
             next_number: 1,
             digest_owed: None,
             garbage: Vec::new(),
+            spare: Vec::new(),
             checkpoint: Offset(0),
             checkpoint_busy: false,
             flushed_seen: (Offset(0), i64::MIN),
@@ -143,6 +147,7 @@ impl Upkeep {
         self.sealed = found.sealed;
         self.generations = found.generations;
         self.garbage = found.garbage;
+        self.spare = found.spare;
         self.checkpoint = found.checkpoint;
         for (segment, bucket) in found.buckets {
             match views.adopt(&bucket) {
@@ -421,6 +426,9 @@ impl Upkeep {
             self.generations.front().filter(|_| self.generations.len() == 2).map(|g| g.start)
         };
         if let Some(start) = passed {
+            if !planted::is(Bug::TrimmedKept) {
+                gone.append(&mut self.spare);
+            }
             for segment in self.log.drop_below(start) {
                 self.sealed.remove(&segment.start);
                 gone.extend([StreamKind::Segment(segment.start), StreamKind::Index(segment.start)]);

@@ -13,6 +13,7 @@ pub mod rebuild;
 pub mod requests;
 pub mod reuse;
 pub mod sealed;
+pub mod space;
 pub mod timers;
 pub mod views;
 
