@@ -1,5 +1,8 @@
 //! How far an open got.
 
+/// Whoever shows it selects by this: a name of its own, wherever the code stands.
+const TARGET: &str = "mainspring::recovery";
+
 /// How far one part of an open got, told to whoever watches the events.
 pub(super) struct Progress {
     part: &'static str,
@@ -16,7 +19,7 @@ impl Progress {
         if bytes > 0 {
             self.done_bytes += bytes;
             let Self { part, done_bytes, to_do_bytes } = self;
-            tracing::info!(part, done_bytes, to_do_bytes, "recovering");
+            tracing::info!(target: TARGET, part, done_bytes, to_do_bytes, "recovering");
         }
     }
 }
